@@ -1,0 +1,83 @@
+"""Drawing a training set: exact counts, no id twice, nested, and the same whatever the order of the input.
+
+Ids are ranked by a hash of (seed, id), so that a draw depends on the ids alone. The pinch is dealt out one example at a
+time, language after language, from its own ranking; what is drawn for 20 is therefore inside what is drawn for 40, with
+the same languages. Design after Shaham et al. 2024 (arXiv 2401.01854), section 3: tuning sets of one size in which
+multilingual copies replace their English originals.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+
+from pinchtune.errors import PinchError
+from pinchtune.records import Example
+
+#: id -> language -> example
+Index = Mapping[str, Mapping[str, Example]]
+
+
+def index(examples: Iterable[Example]) -> dict[str, dict[str, Example]]:
+    """Return id -> language -> example.
+
+    Raises:
+        PinchError: (id, language) is there twice.
+    """
+    found: dict[str, dict[str, Example]] = {}
+    for example in examples:
+        versions = found.setdefault(example.id, {})
+        if example.language in versions:
+            raise PinchError(
+                f"The example {example.id!r} is there twice in {example.language}.", hint="Make (id, language) unique."
+            )
+        versions[example.language] = example
+    return found
+
+
+def ranked(ids: Iterable[str], seed: int, purpose: str) -> list[str]:
+    """Return ids in an order that depends only on seed, purpose and the ids themselves."""
+
+    def rank(identifier: str) -> bytes:
+        return hashlib.sha256(f"{seed}\x1f{purpose}\x1f{identifier}".encode()).digest()
+
+    return sorted(ids, key=rank)
+
+
+def draw(
+    pool: Index, *, base: str, n_examples: int, replacements: Sequence[str], seed: int
+) -> list[Example]:
+    """Draw `n_examples` in the base language, then replace one for each entry of `replacements`, in order.
+
+    Args:
+        pool: All examples by id and language.
+        base: Language of what is not replaced.
+        n_examples: Size of the result; no id is in it twice.
+        replacements: The language for the first, second, ... replaced example; the base language leaves one as it is.
+        seed: Seed of both rankings.
+
+    Returns:
+        The examples, in the ranking's order. Their ids do not depend on `replacements`.
+
+    Raises:
+        PinchError: the pool is too small; says how many it has.
+    """
+    assert len(replacements) <= n_examples
+    # By the base language alone: every design and size of pinch of a seed is drawn from the same ids.
+    order = ranked((i for i, versions in pool.items() if base in versions), seed, "base")[:n_examples]
+    if len(order) < n_examples:
+        raise PinchError(
+            f"{n_examples} examples in {base} were asked for; there are {len(order)}.",
+            hint=f"Ask for {len(order)} or fewer, or add data.",
+        )
+    chosen = dict.fromkeys(order, base)
+    free = ranked(order, seed, "replace")
+    for position, language in enumerate(replacements):
+        taken = next((i for i, identifier in enumerate(free) if language in pool[identifier]), None)
+        if taken is None:
+            raise PinchError(
+                f"Example {position + 1} of the pinch is to be in {language}, and no id left to replace has it.",
+                hint=f"Add {language} examples with the ids of the {base} ones, or ask for a smaller pinch.",
+            )
+        chosen[free.pop(taken)] = language
+    return [pool[identifier][language] for identifier, language in chosen.items()]

@@ -1,0 +1,1 @@
+"""Instruction data in: the pinch pack, local files, and `datasets.Dataset`."""
