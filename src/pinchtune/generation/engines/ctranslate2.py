@@ -1,0 +1,125 @@
+"""The CTranslate2 engine: int8 on a CPU, the default there. A model is converted on opening (some seconds).
+
+A tuned adapter is merged and converted into a temporary folder, gone on `close`; a base model's conversion is kept in
+the user's cache.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from pinchtune import chat, models, plugins, store
+from pinchtune.errors import ModelError
+from pinchtune.generation.engine import Generated
+from pinchtune.records import Message, Sampling
+
+
+class CTranslate2Engine:
+    """Batched answering with 8-bit weights.
+
+    Args:
+        model: As `pinchtune.models.resolve` takes it.
+        on_note: Called with sentences a user should read.
+
+    Raises:
+        ModelError: CTranslate2 cannot convert this architecture.
+    """
+
+    def __init__(self, model: str, *, on_note: Callable[[str], None] = lambda _: None) -> None:
+        self._library = plugins.require("ctranslate2", "The ctranslate2 engine")
+        source = models.resolve(model, on_note=on_note)
+        self._tokenizer = models.load_tokenizer(source.tokenizer)
+        stop = chat.ensure_template(self._tokenizer)
+        ids = {self._tokenizer.convert_tokens_to_ids(stop), self._tokenizer.eos_token_id}
+        self._stop_ids = sorted(ids - {None})
+        self._temporary: Path | None = None
+        self._generator: Any = None
+        try:
+            folder = self._convert(source)
+            device = "cuda" if self._library.get_cuda_device_count() else "cpu"
+            # One batch at a time on all cores: several at once would share the same memory bandwidth.
+            self._generator = self._library.Generator(str(folder), device=device, compute_type="int8")
+        except BaseException:
+            self.close()
+            raise
+        self.name = "ctranslate2-int8"
+
+    def _convert(self, source: models.Source) -> Path:
+        if source.adapter is None and source.base == str(models.embedded_folder()):
+            kept = models.cache_folder() / "ctranslate2" / models.EMBEDDED
+            if not (kept / "model.bin").is_file():
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                with store.atomic_folder(kept) as partial:
+                    _to_ctranslate2(source.base, partial)
+            return kept
+        self._temporary = Path(tempfile.mkdtemp(prefix="pinchtune-ctranslate2-"))
+        full = source.base
+        with store.disk_errors(self._temporary):
+            if source.adapter is not None:
+                merged = models.load_model(source).merge_and_unload()
+                full = str(self._temporary / "merged")
+                merged.save_pretrained(full)
+                self._tokenizer.save_pretrained(full)
+                del merged
+            _to_ctranslate2(full, self._temporary / "converted")
+            shutil.rmtree(self._temporary / "merged", ignore_errors=True)
+        return self._temporary / "converted"
+
+    def length(self, messages: Sequence[Message]) -> int:
+        """Return the prompt's length in tokens."""
+        return len(chat.encode_prompt(self._tokenizer, messages))
+
+    def generate(self, conversations: Sequence[Sequence[Message]], sampling: Sampling) -> list[Generated]:
+        """Answer a batch."""
+        tokenizer = self._tokenizer
+        prompts = [
+            tokenizer.convert_ids_to_tokens(chat.encode_prompt(tokenizer, messages)) for messages in conversations
+        ]
+        options: dict[str, Any] = {"sampling_topk": 1}
+        if sampling.temperature > 0:
+            self._library.set_random_seed(sampling.seed)
+            options = {
+                "sampling_topk": 0,
+                "sampling_topp": sampling.top_p,
+                "sampling_temperature": sampling.temperature,
+            }
+        results = self._generator.generate_batch(
+            prompts,
+            max_length=sampling.max_new_tokens,
+            include_prompt_in_result=False,
+            end_token=self._stop_ids,
+            return_end_token=True,
+            **options,
+        )
+        return [self._read(result.sequences_ids[0]) for result in results]
+
+    def _read(self, ids: list[int]) -> Generated:
+        stopped = bool(ids) and ids[-1] in self._stop_ids
+        kept = ids[:-1] if stopped else ids
+        text = self._tokenizer.decode(kept, skip_special_tokens=True).strip()
+        return Generated(text, "stop" if stopped else "length", len(kept))
+
+    def close(self) -> None:
+        """Free the model and remove its temporary conversion."""
+        self._generator = None
+        if self._temporary is not None:
+            with contextlib.suppress(OSError):
+                shutil.rmtree(self._temporary)
+            self._temporary = None
+
+
+def _to_ctranslate2(folder: str, target: Path) -> None:
+    from ctranslate2.converters import TransformersConverter
+
+    try:
+        TransformersConverter(folder).convert(str(target), quantization="int8", force=True)
+    except ValueError as error:
+        raise ModelError(
+            f"CTranslate2 cannot convert {folder}: {str(error).splitlines()[0]}",
+            hint="Use --engine transformers for this model.",
+        ) from None

@@ -1,0 +1,70 @@
+"""The transformers engine: any causal LM that transformers loads, prompts padded on the left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from pinchtune import chat, models, plugins
+from pinchtune.generation.engine import Generated
+from pinchtune.records import Message, Sampling
+
+
+class TransformersEngine:
+    """`generate` of transformers, in float32 on a CPU and bfloat16 on an accelerator that computes in it.
+
+    Args:
+        model: As `pinchtune.models.resolve` takes it.
+        on_note: Called with sentences a user should read.
+    """
+
+    def __init__(self, model: str, *, on_note: Callable[[str], None] = lambda _: None) -> None:
+        self._torch = plugins.require("torch", "The transformers engine")
+        source = models.resolve(model, on_note=on_note)
+        self._tokenizer = models.load_tokenizer(source.tokenizer)
+        stop = chat.ensure_template(self._tokenizer)
+        ids = {self._tokenizer.convert_tokens_to_ids(stop), self._tokenizer.eos_token_id}
+        self._stop_ids = sorted(ids - {None})
+        on_gpu = self._torch.cuda.is_available()
+        dtype = "bfloat16" if on_gpu and self._torch.cuda.is_bf16_supported() else "float32"
+        self._model: Any = models.load_model(source, dtype=dtype).to("cuda" if on_gpu else "cpu")
+        self.name = f"transformers-{dtype}"
+
+    def length(self, messages: Sequence[Message]) -> int:
+        """Return the prompt's length in tokens."""
+        return len(chat.encode_prompt(self._tokenizer, messages))
+
+    def generate(self, conversations: Sequence[Sequence[Message]], sampling: Sampling) -> list[Generated]:
+        """Answer a batch."""
+        torch = self._torch
+        prompts = [chat.encode_prompt(self._tokenizer, messages) for messages in conversations]
+        longest = max(map(len, prompts))
+        pad = self._tokenizer.pad_token_id or 0
+        ids_BT = torch.tensor([[pad] * (longest - len(ids)) + ids for ids in prompts], device=self._model.device)
+        mask_BT = torch.tensor(
+            [[0] * (longest - len(ids)) + [1] * len(ids) for ids in prompts], device=self._model.device
+        )
+        options: dict[str, Any] = {"do_sample": False}
+        if sampling.temperature > 0:
+            torch.manual_seed(sampling.seed)
+            options = {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
+        with torch.inference_mode():
+            out_BT = self._model.generate(
+                input_ids=ids_BT,
+                attention_mask=mask_BT,
+                max_new_tokens=sampling.max_new_tokens,
+                eos_token_id=self._stop_ids,
+                pad_token_id=pad,
+                **options,
+            )
+        return [self._read(row) for row in out_BT[:, longest:].tolist()]
+
+    def _read(self, ids: list[int]) -> Generated:
+        end = next((place for place, token in enumerate(ids) if token in self._stop_ids), None)
+        kept = ids if end is None else ids[:end]
+        text = self._tokenizer.decode(kept, skip_special_tokens=True).strip()
+        return Generated(text, "length" if end is None else "stop", len(kept))
+
+    def close(self) -> None:
+        """Free the model."""
+        self._model = None

@@ -1,0 +1,1 @@
+"""Verdicts: side by side in both orders over a judge, and language fidelity."""

@@ -1,0 +1,1 @@
+"""Judges, one a file; `pinchtune.plugins` names them."""

@@ -1,0 +1,1 @@
+"""Numbers: discounted ties, language fidelity and their averages over languages, each with its interval."""

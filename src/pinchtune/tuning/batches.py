@@ -1,0 +1,59 @@
+"""Batches of like lengths: little padding, in an order that changes every epoch and depends on the seed alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from pinchtune.chat import IGNORED
+
+
+class LengthGroupedSampler(torch.utils.data.Sampler[int]):
+    """Yield indices such that each run of `batch_size` has like lengths and the runs come in random order.
+
+    Args:
+        lengths: Tokens of each example.
+        batch_size: Examples in a batch.
+        seed: Of the shuffling; epochs differ.
+        jitter: Lengths are compared after a random change of up to this fraction, so that batches differ by epoch.
+    """
+
+    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int, jitter: float = 0.1) -> None:
+        self._lengths = torch.tensor(lengths, dtype=torch.float64)
+        self._batch_size = batch_size
+        self._seed = seed
+        self._jitter = jitter
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return len(self._lengths)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Say which epoch comes next; the trainer calls it, so that a resumed run sees the same order."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(self._seed * 1_000_003 + self.epoch)
+        noise = 1 + self._jitter * torch.rand(len(self._lengths), generator=generator, dtype=torch.float64)
+        order = torch.argsort(self._lengths * noise).tolist()
+        batches = [order[start : start + self._batch_size] for start in range(0, len(order), self._batch_size)]
+        # A short batch comes last: a loader that cuts every `batch_size` indices must not cut across the others.
+        full = [batch for batch in batches if len(batch) == self._batch_size]
+        rest = [batch for batch in batches if len(batch) < self._batch_size]
+        for place in torch.randperm(len(full), generator=generator).tolist():
+            yield from full[place]
+        for batch in rest:
+            yield from batch
+
+
+def collate(rows: Sequence[Mapping[str, Sequence[int]]], *, pad_id: int) -> dict[str, Any]:
+    """Pad rows of input_ids and labels on the right to the longest, (B, T) each, with an attention mask."""
+    longest = max(len(row["input_ids"]) for row in rows)
+
+    def padded(name: str, filler: int) -> torch.Tensor:
+        return torch.tensor([[*row[name], *[filler] * (longest - len(row[name]))] for row in rows])
+
+    mask = torch.tensor([[1] * len(row["input_ids"]) + [0] * (longest - len(row["input_ids"])) for row in rows])
+    return {"input_ids": padded("input_ids", pad_id), "attention_mask": mask, "labels": padded("labels", IGNORED)}

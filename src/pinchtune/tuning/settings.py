@@ -1,0 +1,41 @@
+"""What a tuning run can be told, typed and documented per field; shared by recipes and `pinch tune`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pydantic
+
+
+class TuningSettings(pydantic.BaseModel):
+    """How to tune: defaults are those of the quickstart."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+    method: Literal["lora", "full"] = pydantic.Field("lora", description="LoRA adapters, or all weights.")
+    rank: int = pydantic.Field(16, ge=1, description="LoRA rank r.")
+    alpha: int = pydantic.Field(32, ge=1, description="LoRA alpha; updates are scaled by alpha / rank.")
+    dropout: float = pydantic.Field(0.0, ge=0, lt=1, description="LoRA dropout.")
+    learning_rate: float = pydantic.Field(3e-4, gt=0, description="Peak learning rate of AdamW.")
+    schedule: Literal["linear", "cosine", "constant"] = pydantic.Field("linear", description="After warm-up.")
+    warmup_ratio: float = pydantic.Field(0.1, ge=0, lt=1, description="Share of steps spent on warm-up.")
+    weight_decay: float = pydantic.Field(0.0, ge=0, description="AdamW's weight decay.")
+    epochs: float = pydantic.Field(2, gt=0, description="Passes over the mixture.")
+    batch_size: int = pydantic.Field(8, ge=1, description="Examples per step and device.")
+    gradient_accumulation: int = pydantic.Field(1, ge=1, description="Batches per optimiser step.")
+    max_length: int = pydantic.Field(2048, ge=8, description="Tokens of a whole conversation.")
+    overlong: Literal["error", "drop"] = pydantic.Field(
+        "error", description="A conversation over max_length: stop with an error, or leave it out, counted."
+    )
+    chat_template: str | None = pydantic.Field(
+        None, description="gemma, chatml, plain or a Jinja file; null: the model's own, or its family's."
+    )
+    softmax: Literal["full", "sampled"] = pydantic.Field(
+        "full",
+        description="The loss's softmax: over the whole vocabulary; or (LoRA) over the tokens of the pinch pack and of "
+        "the mixture and 8192 others drawn at each step, several times faster where the vocabulary is large.",
+    )
+    dtype: Literal["auto", "float32", "bfloat16"] = pydantic.Field(
+        "auto", description="auto: bfloat16 where the accelerator computes in it, else float32."
+    )
+    report_to: tuple[str, ...] = pydantic.Field((), description="Trackers as transformers names them: wandb, mlflow ...")
