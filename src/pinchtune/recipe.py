@@ -1,0 +1,288 @@
+"""The recipe of a study: one YAML file, typed, documented per field; all its faults are reported at once."""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pydantic
+import yaml
+
+from pinchtune import languages, plugins
+from pinchtune.errors import DataError, LanguageError, PinchError, RecipeError, did_you_mean
+from pinchtune.tuning.settings import TuningSettings
+
+
+def _tag(text: str) -> str:
+    try:
+        return languages.parse(text).tag
+    except LanguageError as error:
+        raise ValueError(str(error).replace("\n", " ")) from None
+
+
+Tag = Annotated[str, pydantic.AfterValidator(_tag)]
+Tags = Annotated[list[Tag], pydantic.Field(min_length=1)]
+Name = Annotated[str, pydantic.Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+
+
+class _Part(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+
+class SourceSettings(_Part):
+    """Where conversations come from."""
+
+    source: str = pydantic.Field("pack", description="pack, or the path of a .jsonl, .json, .csv or .parquet file.")
+    language: Tag | None = pydantic.Field(None, description="Language of a file's rows that name none.")
+    max_words: int | None = pydantic.Field(
+        None, ge=1, description="pack: leave out ids whose English response has more words, in every language."
+    )
+    limit: int | None = pydantic.Field(None, ge=1, description="At most this many ids, the first, in every language.")
+
+
+class DataSettings(_Part):
+    """Conversations to tune on, and instructions to evaluate on."""
+
+    train: SourceSettings = SourceSettings()
+    eval: SourceSettings = SourceSettings()
+
+
+class Monolingual(_Part):
+    """One language."""
+
+    design: Literal["monolingual"]
+    language: Tag = pydantic.Field("en", description="The language.")
+    n_examples: int = pydantic.Field(ge=1, description="Size of the training set.")
+
+
+class Pinch(_Part):
+    """A base language, with a pinch of others in the place of some of its examples."""
+
+    design: Literal["pinch"]
+    base: Tag = pydantic.Field("en", description="Language of the rest.")
+    languages: Tags = pydantic.Field(description="Languages of the pinch, dealt out evenly.")
+    n_examples: int = pydantic.Field(ge=1, description="Size of the training set, pinch included.")
+    pinch_examples: int | None = pydantic.Field(None, ge=0, description="Size of the pinch, as a count.")
+    pinch_percent: float | None = pydantic.Field(None, ge=0, le=100, description="Size of the pinch, in percent.")
+
+    @pydantic.model_validator(mode="after")
+    def _one_size(self) -> Pinch:
+        if (self.pinch_examples is None) == (self.pinch_percent is None):
+            raise ValueError("give either pinch_examples (a count) or pinch_percent")
+        return self
+
+
+class Uniform(_Part):
+    """An even split over languages."""
+
+    design: Literal["uniform"]
+    languages: Tags = pydantic.Field(description="The languages.")
+    n_examples: int = pydantic.Field(ge=1, description="Size of the training set.")
+
+
+class Custom(_Part):
+    """Counts, or shares of a size, per language."""
+
+    design: Literal["custom"]
+    counts: dict[Tag, int] | None = pydantic.Field(None, description="Language: number of examples.")
+    shares: dict[Tag, float] | None = pydantic.Field(None, description="Language: fraction of n_examples, sum 1.")
+    n_examples: int | None = pydantic.Field(None, ge=1, description="With shares: size of the training set.")
+
+    @pydantic.model_validator(mode="after")
+    def _one_kind(self) -> Custom:
+        if (self.counts is None) == (self.shares is None):
+            raise ValueError("give either counts or shares")
+        if self.shares is not None and self.n_examples is None:
+            raise ValueError("shares need n_examples")
+        return self
+
+
+Mixture = Annotated[Monolingual | Pinch | Uniform | Custom, pydantic.Field(discriminator="design")]
+
+
+def mixture_languages(mixture: Mixture) -> list[str]:
+    """Return the languages a mixture is drawn from."""
+    if isinstance(mixture, Monolingual):
+        return [mixture.language]
+    if isinstance(mixture, Pinch):
+        return list(dict.fromkeys([mixture.base, *mixture.languages]))
+    if isinstance(mixture, Uniform):
+        return list(mixture.languages)
+    return list(mixture.counts or mixture.shares or {})
+
+
+class GenerationSettings(_Part):
+    """How the evaluation instructions are answered."""
+
+    engine: str = pydantic.Field("ctranslate2", description="An engine: see `pinch engines`.")
+    max_new_tokens: int = pydantic.Field(256, ge=1, description="Tokens of an answer at most.")
+    temperature: float = pydantic.Field(0.0, ge=0, description="0 is greedy.")
+    top_p: float = pydantic.Field(1.0, gt=0, le=1, description="Nucleus sampling.")
+    batch_size: int = pydantic.Field(32, ge=1, description="Prompts in a batch.")
+
+    @pydantic.field_validator("engine")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        return _in_table("engines", name)
+
+
+class JudgingSettings(_Part):
+    """Who judges, side by side and in both orders."""
+
+    judge: str = pydantic.Field("reference", description="A judge: see `pinch engines`.")
+    settings: dict[str, Any] = pydantic.Field({}, description="The judge's own settings, such as margin.")
+
+    @pydantic.field_validator("judge")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        return _in_table("judges", name)
+
+
+class ComparisonSettings(_Part):
+    """One table of the report."""
+
+    candidate: Name = pydantic.Field(description="A mixture's name, or base for the untuned model.")
+    baseline: Name = pydantic.Field(description="A mixture's name, or base.")
+
+
+class Recipe(_Part):
+    """A study: mixtures of one data set, tuned from one base model, answered, and compared per language."""
+
+    name: Name = pydantic.Field(description="Names the run folder.")
+    seed: int = pydantic.Field(0, ge=0, description="Of the draw, the tuning, sampling and the bootstrap.")
+    base_model: str = pydantic.Field("gemma3-270m", description="gemma3-270m, a folder, or organisation/name.")
+    languages: Tags = pydantic.Field(description="Languages to evaluate in.")
+    data: DataSettings = DataSettings()
+    mixtures: dict[Name, Mixture] = pydantic.Field(min_length=1, description="Name: design.")
+    tuning: TuningSettings = TuningSettings()
+    generation: GenerationSettings = GenerationSettings()
+    judging: JudgingSettings = JudgingSettings()
+    comparisons: list[ComparisonSettings] = pydantic.Field(min_length=1, description="Who is set against whom.")
+
+    @pydantic.model_validator(mode="after")
+    def _names_fit(self) -> Recipe:
+        faults = []
+        if "base" in self.mixtures:
+            faults.append("a mixture may not be called base: that is the untuned model")
+        known = {*self.mixtures, "base"}
+        for comparison in self.comparisons:
+            faults += [
+                f"comparisons name {one!r}, which is no mixture. {did_you_mean(one, known)}"
+                for one in (comparison.candidate, comparison.baseline)
+                if one not in known
+            ]
+            if comparison.candidate == comparison.baseline:
+                faults.append(f"{comparison.candidate!r} is compared with itself")
+        if len(set(self.languages)) != len(self.languages):
+            faults.append("a language is listed twice")
+        if faults:
+            raise ValueError("; ".join(faults))
+        return self
+
+    @property
+    def models(self) -> list[str]:
+        """The models that answer: every mixture's, and the base model where a comparison names it."""
+        named = [one for comparison in self.comparisons for one in (comparison.candidate, comparison.baseline)]
+        return [*(["base"] if "base" in named else []), *self.mixtures]
+
+
+def _in_table(kind: str, name: str) -> str:
+    table = plugins.names(kind)
+    if name not in table:
+        raise ValueError(f"no {kind.removesuffix('s')} named {name!r}. {did_you_mean(name, table)}")
+    return name
+
+
+# ------------------------------------------------------------------------------------------- reading
+
+
+def shipped() -> dict[str, Path]:
+    """Return name -> path of the recipes that come with pinchtune."""
+    inside = Path(str(files("pinchtune"))) / "recipes"
+    # A source checkout keeps them beside src/; a wheel inside the package.
+    folder = inside if inside.is_dir() else Path(__file__).resolve().parents[2] / "recipes"
+    return {str(path.relative_to(folder).with_suffix("")): path for path in sorted(folder.rglob("*.yaml"))}
+
+
+def load(source: str | Path, **overrides: Any) -> Recipe:
+    """Read a recipe.
+
+    Args:
+        source: A path, or the name of a shipped recipe ("quickstart").
+        overrides: Top-level keys to replace, those that are None left alone.
+
+    Raises:
+        RecipeError: all faults at once.
+        DataError: no such file, or not YAML; names the line.
+    """
+    path = shipped().get(str(source), Path(source))
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        hint = f"Give a path, or a shipped recipe. {did_you_mean(str(source), shipped())}"
+        raise DataError(path, None, "there is no such recipe.", hint=hint) from None
+    except (IsADirectoryError, UnicodeDecodeError) as error:
+        raise DataError(path, None, f"not a recipe: {error}.", hint="A recipe is a YAML file in UTF-8.") from None
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        problem = getattr(error, "problem", None) or "cannot be read"
+        raise DataError(path, mark.line + 1 if mark else None, f"not YAML: {problem}.", hint="") from None
+    if not isinstance(value, dict):
+        raise DataError(path, None, "a recipe is keys and values.", hint="`pinch recipe schema` prints the keys.")
+    return parse(value | {k: v for k, v in overrides.items() if v is not None}, source=path)
+
+
+def parse(value: dict[str, Any], *, source: object = "recipe") -> Recipe:
+    """Check a recipe's keys and values.
+
+    Raises:
+        RecipeError: all faults at once, each with its place and a suggestion.
+    """
+    try:
+        return Recipe.model_validate(value)
+    except pydantic.ValidationError as error:
+        raise RecipeError(source, [_fault(fault, value) for fault in error.errors()]) from None
+
+
+def schema() -> str:
+    """Return the JSON Schema of a recipe, as text."""
+    return json.dumps(Recipe.model_json_schema(), indent=2, ensure_ascii=False)
+
+
+def _fault(fault: Any, value: Any) -> str:
+    parts = [str(part) for part in fault["loc"] if part not in ("monolingual", "pinch", "uniform", "custom")]
+    if list(fault["loc"])[:1] == ["mixtures"] and len(fault["loc"]) > 1:
+        # The discriminator's value is a step of pydantic's path, and a mixture may carry the same name.
+        parts = [str(part) for place, part in enumerate(fault["loc"]) if place != 2]
+    place = ".".join(parts) or "recipe"
+    if fault["type"] == "extra_forbidden":
+        return f"{place}: unknown key. {did_you_mean(parts[-1], _keys_at(parts[:-1], value))}"
+    if fault["type"] == "missing":
+        return f"{place}: is missing."
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    given = "" if fault["type"] == "value_error" else f" Given: {str(fault['input'])[:80]!r}."
+    return f"{place}: {message}.{given}".replace("..", ".")
+
+
+def _keys_at(parts: list[str], value: Any) -> list[str]:
+    kinds: dict[str, type[pydantic.BaseModel]] = {
+        "": Recipe,
+        "data": DataSettings,
+        "data.train": SourceSettings,
+        "data.eval": SourceSettings,
+        "tuning": TuningSettings,
+        "generation": GenerationSettings,
+        "judging": JudgingSettings,
+    }
+    if parts[:1] == ["mixtures"] and len(parts) == 2:
+        designs = {"monolingual": Monolingual, "pinch": Pinch, "uniform": Uniform, "custom": Custom}
+        return list(designs[value["mixtures"][parts[1]]["design"]].model_fields)
+    kind = ComparisonSettings if parts[:1] == ["comparisons"] else kinds.get(".".join(parts))
+    return list(kind.model_fields) if kind else []
+
+
+__all__ = ["PinchError", "Recipe", "load", "parse", "schema", "shipped"]

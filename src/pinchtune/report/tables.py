@@ -1,0 +1,98 @@
+"""Rows of the report's tables: labels, percent, intervals and heat colours."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pinchtune.records import Outcome, Score
+from pinchtune.report.pictures import label
+
+MEANS = ("all", "non_english", "seen", "unseen")
+
+
+def percent(value: float) -> str:
+    """Return a fraction as percent with one decimal.
+
+    >>> percent(0.525)
+    '52.5'
+    """
+    return f"{100 * value:.1f}"
+
+
+def span(score: Score) -> str:
+    """Return a score's interval in percent, signed where it is a difference."""
+    sign = "+" if score.metric.endswith("_gain") else ""
+    return f"{100 * score.low:{sign}.1f} to {100 * score.high:{sign}.1f}"
+
+
+def heat(value: float, *, middle: float = 0.5) -> str:
+    """Return a background colour: orange below `middle`, blue above, white at it; dark text stays readable on all."""
+    strength = min(1.0, abs(value - middle) / max(middle, 1 - middle))
+    red, green, blue = (27, 108, 168) if value >= middle else (209, 122, 34)
+    mixed = [round(255 - 0.45 * strength * (255 - channel)) for channel in (red, green, blue)]
+    return f"rgb({mixed[0]}, {mixed[1]}, {mixed[2]})"
+
+
+def side_by_side_rows(
+    scores: Sequence[Score],
+    own: Mapping[tuple[str, str], Score],
+    outcomes: Sequence[Outcome],
+    *,
+    seen: Sequence[str],
+) -> list[dict[str, Any]]:
+    """Return a row per language, then per mean.
+
+    Args:
+        scores: The side-by-side scores of one comparison.
+        own: (metric, language) -> score, for the tie rates.
+        outcomes: Of this comparison, for the counts.
+        seen: Languages in the candidate's tuning set.
+    """
+    counts = Counter((outcome.language, outcome.result) for outcome in outcomes)
+    rows = []
+    for score in scores:
+        mean = score.language in MEANS
+        ties = own.get(("tie_rate", score.language))
+        results = [] if mean else [counts[score.language, result] for result in ("win", "tie", "loss")]
+        rows.append(
+            _lead(score.language, seen, first_mean=score.language == "all")
+            | {
+                "value": percent(score.value),
+                "colour": heat(score.value),
+                "interval": span(score),
+                "counts": " / ".join(map(str, results)),
+                "ties": percent(ties.value) if ties else "",
+                "judged": f"{score.n_judged} of {score.n_asked}",
+            }
+        )
+    return rows
+
+
+def fidelity_rows(by_model: Mapping[str, Sequence[Score]], *, seen: Sequence[str]) -> list[dict[str, Any]]:
+    """Return a row per language, then per mean, with a cell per model."""
+    tags = dict.fromkeys(score.language for scores in by_model.values() for score in scores)
+    rows = []
+    for tag in tags:
+        cells = []
+        for scores in by_model.values():
+            score = next((one for one in scores if one.language == tag), None)
+            cells.append(
+                {"value": "", "colour": "none", "interval": "", "told": ""}
+                if score is None
+                else {
+                    "value": percent(score.value),
+                    "colour": heat(score.value, middle=0.0),
+                    "interval": span(score),
+                    "told": f"{score.n_judged} of {score.n_answered}",
+                }
+            )
+        rows.append(_lead(tag, seen, first_mean=tag == "all") | {"cells": cells})
+    return rows
+
+
+def _lead(tag: str, seen: Sequence[str], *, first_mean: bool) -> dict[str, Any]:
+    mean = tag in MEANS
+    note = "" if mean or tag == "en" else ("seen" if tag in seen else "unseen")
+    return {"label": label(tag), "note": note, "mean": mean, "first_mean": first_mean}

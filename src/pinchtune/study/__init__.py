@@ -1,0 +1,1 @@
+"""A whole study: the graph of steps, what is already there, and running it; resumable after any kill."""

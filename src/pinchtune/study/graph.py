@@ -1,0 +1,136 @@
+"""A study as a graph of steps: each keyed by its settings, its inputs' keys and its kind's version.
+
+Same key, same result. Names are paths in the run folder: "answer/pinch/es".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from pinchtune import models, store
+from pinchtune.recipe import Mixture, Recipe, SourceSettings, mixture_languages
+
+#: Moves when a kind of step would give another result for the same settings.
+VERSIONS = {"base": 1, "examples": 1, "prompts": 1, "mix": 1, "tune": 1, "answer": 1, "judge": 1, "score": 1, "report": 1}
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """One step of a study."""
+
+    name: str
+    kind: str
+    #: JSON values that, with the inputs, determine the result.
+    settings: dict[str, Any]
+    #: Names of the steps whose results it reads.
+    inputs: tuple[str, ...] = ()
+    key: str
+    #: Seconds on two slow cores, roughly: what the progress bar weighs steps by. Not part of the key.
+    cost: float = 0.5
+
+
+class Graph:
+    """Steps in an order in which each comes after its inputs."""
+
+    def __init__(self) -> None:
+        self.steps: dict[str, Step] = {}
+
+    def add(
+        self, name: str, kind: str, settings: dict[str, Any], inputs: Iterable[str] = (), cost: float = 0.5
+    ) -> str:
+        """Add a step, key it, and return its name."""
+        needed = tuple(inputs)
+        keyed = {
+            "kind": kind,
+            "version": VERSIONS[kind],
+            "settings": settings,
+            "inputs": {one: self.steps[one].key for one in needed},
+        }
+        key = store.content_key(keyed)
+        self.steps[name] = Step(name=name, kind=kind, settings=settings, inputs=needed, key=key, cost=cost)
+        return name
+
+
+def build(recipe: Recipe) -> Graph:
+    """Expand a recipe into its graph of steps.
+
+    Raises:
+        DataError: a file that the recipe names is not there.
+    """
+    graph = Graph()
+    base = graph.add("base", "base", _model_settings(recipe.base_model), cost=1)
+    mixed = {tag: None for mixture in recipe.mixtures.values() for tag in mixture_languages(mixture)}
+    examples = {
+        tag: graph.add(f"examples/{tag}", "examples", _source(recipe.data.train, tag)) for tag in mixed
+    }
+    prompts = {
+        tag: graph.add(f"prompts/{tag}", "prompts", _source(recipe.data.eval, tag)) for tag in recipe.languages
+    }
+    trained = {name: _add_model(graph, recipe, name, mixture, base, examples) for name, mixture in recipe.mixtures.items()}
+    trained["base"] = base
+    answers = {
+        (model, tag): graph.add(
+            f"answer/{model}/{tag}",
+            "answer",
+            {"model": model, "seed": recipe.seed, **recipe.generation.model_dump()},
+            [trained[model], prompts[tag]],
+            cost=12,
+        )
+        for model in recipe.models
+        for tag in recipe.languages
+    }
+    judged = [
+        graph.add(
+            f"judge/{one.candidate}-vs-{one.baseline}/{tag}",
+            "judge",
+            {**one.model_dump(), **recipe.judging.model_dump(), "languages": sorted(recipe.languages)},
+            [prompts[tag], answers[one.candidate, tag], answers[one.baseline, tag]],
+        )
+        for one in recipe.comparisons
+        for tag in recipe.languages
+    ]
+    mixes = [f"mix/{name}" for name in recipe.mixtures]
+    inputs = [*prompts.values(), *mixes, *answers.values(), *judged]
+    scored = graph.add(
+        "score", "score", {"seed": recipe.seed, "comparisons": [one.model_dump() for one in recipe.comparisons]}, inputs
+    )
+    tuned = [f"tune/{name}" for name in recipe.mixtures]
+    graph.add("report", "report", {"recipe": recipe.model_dump(mode="json")}, [*inputs, *tuned, scored], cost=5)
+    return graph
+
+
+def _add_model(
+    graph: Graph, recipe: Recipe, name: str, mixture: Mixture, base: str, examples: dict[str, str]
+) -> str:
+    wanted = [examples[tag] for tag in mixture_languages(mixture)]
+    mix = graph.add(f"mix/{name}", "mix", {"seed": recipe.seed, **mixture.model_dump(exclude_none=True)}, wanted)
+    n_examples = mixture.n_examples or sum((getattr(mixture, "counts", None) or {}).values())
+    settings = {"seed": recipe.seed, "base_model": recipe.base_model, **recipe.tuning.model_dump(mode="json")}
+    template = recipe.tuning.chat_template
+    if template is not None and Path(template).is_file():
+        settings["chat_template_key"] = store.file_key(Path(template))
+    return graph.add(f"tune/{name}", "tune", settings, [base, mix], cost=20 + n_examples * recipe.tuning.epochs)
+
+
+def _source(source: SourceSettings, tag: str) -> dict[str, Any]:
+    """Return a source's settings with the content key of the file they mean, so that an edited file is read again."""
+    from pinchtune.sources import pack
+
+    settings = source.model_dump(exclude_none=True) | {"tag": tag}
+    if source.source != "pack":
+        path = Path(source.source)
+        return settings | ({"file_key": store.file_key(path)} if path.is_file() else {})
+    path = pack.folder() / f"{tag}.jsonl"
+    return settings | ({"file_key": store.file_key(path)} if path.is_file() else {})
+
+
+def _model_settings(model: str) -> dict[str, Any]:
+    folder = Path(model)
+    if model == models.EMBEDDED or not folder.is_dir():
+        return {"base_model": model}
+    # Weights are named, not read: their sizes and times tell a changed folder without hashing gigabytes.
+    files = {p.name: [p.stat().st_size, p.stat().st_mtime_ns] for p in sorted(folder.iterdir()) if p.is_file()}
+    return {"base_model": model, "files": files}
