@@ -83,7 +83,9 @@ def _named(template: str) -> str:
     path = Path(template)
     if path.is_file():
         return path.read_text(encoding="utf-8")
-    raise ModelError(f"There is no chat template {template!r}, nor a file of that name.", hint=did_you_mean(template, BUILT_IN))
+    raise ModelError(
+        f"There is no chat template {template!r}, nor a file of that name.", hint=did_you_mean(template, BUILT_IN)
+    )
 
 
 def render(tokenizer: Any, messages: Sequence[Message], *, answer_next: bool) -> str:

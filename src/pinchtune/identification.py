@@ -130,7 +130,7 @@ def _lingua(candidates: tuple[str, ...]) -> tuple[Any, frozenset[str]]:
 def _langid(candidates: tuple[str, ...]) -> tuple[Any, frozenset[str]]:
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
-    identifier = LanguageIdentifier.from_pickled_model(MODEL_FILE)
+    identifier = LanguageIdentifier.from_model_file(MODEL_FILE)
     known = sorted(set(candidates) & set(identifier.labels))
     identifier.set_languages(known)
     return identifier, frozenset(known)

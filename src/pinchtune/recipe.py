@@ -11,7 +11,7 @@ import pydantic
 import yaml
 
 from pinchtune import languages, plugins
-from pinchtune.errors import DataError, LanguageError, PinchError, RecipeError, did_you_mean
+from pinchtune.errors import DataError, LanguageError, RecipeError, did_you_mean
 from pinchtune.tuning.settings import TuningSettings
 
 
@@ -111,6 +111,13 @@ def mixture_languages(mixture: Mixture) -> list[str]:
     if isinstance(mixture, Uniform):
         return list(mixture.languages)
     return list(mixture.counts or mixture.shares or {})
+
+
+def mixture_size(mixture: Mixture) -> int:
+    """Return the number of examples of a mixture."""
+    if isinstance(mixture, Custom) and mixture.counts is not None:
+        return sum(mixture.counts.values())
+    return mixture.n_examples or 0
 
 
 class GenerationSettings(_Part):
@@ -279,10 +286,14 @@ def _keys_at(parts: list[str], value: Any) -> list[str]:
         "judging": JudgingSettings,
     }
     if parts[:1] == ["mixtures"] and len(parts) == 2:
-        designs = {"monolingual": Monolingual, "pinch": Pinch, "uniform": Uniform, "custom": Custom}
+        designs: dict[str, type[pydantic.BaseModel]] = {
+            "monolingual": Monolingual,
+            "pinch": Pinch,
+            "uniform": Uniform,
+            "custom": Custom,
+        }
         return list(designs[value["mixtures"][parts[1]]["design"]].model_fields)
     kind = ComparisonSettings if parts[:1] == ["comparisons"] else kinds.get(".".join(parts))
     return list(kind.model_fields) if kind else []
 
 
-__all__ = ["PinchError", "Recipe", "load", "parse", "schema", "shipped"]

@@ -1,7 +1,7 @@
 """The records that flow between stages: one frozen type per meaning, one JSON line each (shared by every stage).
 
-A record is never mutated; `msgspec.structs.replace` makes a changed copy. Languages are BCP 47 tags. Absence is None with
-a reason beside it, never NaN. Unknown keys in a file are refused, so that a misspelt one cannot be lost silently.
+A record is never mutated; `msgspec.structs.replace` makes a changed copy. Languages are BCP 47 tags. Absence is None
+with a reason beside it, never NaN. Unknown keys in a file are refused, so that a misspelt one cannot be lost silently.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Files: JSON lines of records, atomic writes, content keys, manifests, and logs that survive a kill.
 
-Nothing appears under its final name half-written: files and folders are made beside it and renamed. A step's manifest is
-written last, so that its presence means the step is whole.
+Nothing appears under its final name half-written: files and folders are made beside it and renamed. A step's manifest
+is written last, so that its presence means the step is whole.
 """
 
 from __future__ import annotations

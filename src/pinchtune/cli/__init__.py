@@ -66,6 +66,7 @@ def main() -> None:
         sys.exit(0)
 
 
-def _usage_errors() -> type[BaseException]:
+def _usage_errors() -> type[typer.BadParameter]:
     # typer may carry its own copy of click; a usage error is an ancestor of the one it exports.
-    return next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+    kinds: tuple[type, ...] = typer.BadParameter.__mro__
+    return next(kind for kind in kinds if kind.__name__ == "ClickException")

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Annotated, Any, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import Annotated, Any
 
 import msgspec
 import typer
 
-T = TypeVar("T")
-
 OutputOption = Annotated[str, typer.Option("--output", "-o", help="Folder to write to.")]
 SeedOption = Annotated[int, typer.Option(help="Seed of every random choice; kept in the manifest.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace another result in the output folder.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes.")]
 
 
@@ -77,26 +77,15 @@ class Console:
             self._progress.stop()
             self._progress = None
 
-    def track(self, items: Iterable[T], label: str, total: int | None) -> Iterator[T]:
-        """Yield items while showing how many are done and how long the rest will take."""
+    @contextlib.contextmanager
+    def bar(self, label: str) -> Iterator[Callable[[float], None]]:
+        """Show a bar with the remaining time while the block runs; yields a function that takes 0 to 1."""
         progress = self.start()
-        task = progress.add_task(label, total=total)
+        task = progress.add_task(label, total=1.0)
         try:
-            for item in items:
-                yield item
-                progress.advance(task)
+            yield lambda fraction: progress.update(task, completed=fraction)
         finally:
             self.stop()
-
-    def counter(self, label: str) -> Any:
-        """Return a function (done, total) that shows a bar."""
-        progress = self.start()
-        task = progress.add_task(label, total=None)
-
-        def update(done: int, total: int) -> None:
-            progress.update(task, completed=done, total=total)
-
-        return update
 
     # -- the reporter of a study (pinchtune.study.progress.Reporter)
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pinchtune.cli.console import Console, JsonOption, QuietOption, quiet_libraries, table
+from pinchtune.cli.console import Console, JsonOption, QuietOption, SeedOption, quiet_libraries, table
+from pinchtune.errors import DataError, PinchError
 
 if TYPE_CHECKING:
     from pinchtune.recipe import Recipe
@@ -63,19 +64,17 @@ def run_study(
 
 def _run(recipe: Recipe, output: str, *, dry_run: bool, as_json: bool, quiet: bool) -> None:
     from pinchtune.records import Score
-    from pinchtune.store import read_manifest, read_records
+    from pinchtune.report.summary import gains, summary_table
+    from pinchtune.store import read_records
 
     folder = Path(output)
     console = Console(quiet=quiet, as_json=as_json)
     if dry_run:
         from pinchtune.study.graph import build
+        from pinchtune.study.keep import is_kept
 
         steps = build(recipe).steps.values()
-        manifests = {step.name: read_manifest(folder / step.name) for step in steps}
-        state = {
-            step.name: "there" if (m := manifests[step.name]) is not None and m.key == step.key else "to do"
-            for step in steps
-        }
+        state = {step.name: "there" if is_kept(folder / step.name, step.key) else "to do" for step in steps}
         console.result(state, text=table(["step", "state"], list(state.items())))
         return
     quiet_libraries()
@@ -88,53 +87,66 @@ def _run(recipe: Recipe, output: str, *, dry_run: bool, as_json: bool, quiet: bo
     page = (folder / "report" / "index.html").resolve()
     scores = list(read_records(folder / "scores.jsonl", Score))
     console.result(
-        {"folder": str(folder), "report": str(page), "done": len(ran.done), "reused": len(ran.reused), "scores": scores},
-        text=f"{summary(recipe, scores)}\n\nThe report: {page}",
+        {"folder": str(folder), "report": str(page), "done": ran.done, "reused": ran.reused, "scores": scores},
+        text="\n".join([table(*summary_table(scores)), "", *gains(scores), f"The report: {page}"]),
     )
 
 
-def summary(recipe: Recipe, scores: list[Score]) -> str:  # type: ignore[name-defined]  # noqa: F821
-    """Return the short table of a study: side by side and language fidelity per language and mean."""
-    from pinchtune.report.pictures import label
-    from pinchtune.report.tables import percent, span
-
-    names = recipe.models
-    parts = []
-    for one in recipe.comparisons:
-        side = {s.language: s for s in scores if s.metric == "side_by_side" and s.model == one.candidate
-                and s.baseline == one.baseline}
-        rows = []
-        for tag in dict.fromkeys(s.language for s in scores if s.metric == "language_fidelity"):
-            fidelity = {s.model: s for s in scores if s.metric == "language_fidelity" and s.language == tag}
-            row: list[object] = [label(tag)]
-            row += [percent(side[tag].value), span(side[tag])] if tag in side else ["", ""]
-            row += [percent(fidelity[name].value) if name in fidelity else "" for name in names]
-            rows.append(row)
-        header = ["", f"{one.candidate} vs {one.baseline} %", "95% interval", *(f"fidelity {n} %" for n in names)]
-        parts.append(table(header, rows))
-        gains = [s for s in scores if s.metric == "language_fidelity_gain" and s.model == one.candidate
-                 and s.baseline == one.baseline and s.language in ("non_english", "seen", "unseen")]
-        parts += [
-            f"Language fidelity gained, {label(s.language).lower()}: {100 * s.value:+.1f} points [{span(s)}]"
-            for s in gains
-        ]
-    return "\n".join(parts)
-
-
 def report(
-    run_folder: Annotated[str, typer.Argument(help="A run folder of `pinch quickstart` or `pinch study run`.")],
+    run_folder: Annotated[str | None, typer.Argument(help="A run folder of `pinch quickstart` or `study run`.")] = None,
+    prompts: Annotated[str, typer.Option(help="Without a run folder: pack, or a file of prompts.")] = "pack",
+    answers: Annotated[
+        list[Path] | None, typer.Option(help="A folder of `pinch generate`; once for each model.")
+    ] = None,
+    verdicts: Annotated[list[Path] | None, typer.Option(help="A folder of `pinch judge`; may be repeated.")] = None,
+    seen: Annotated[str, typer.Option(help="Languages seen in tuning, as tags with commas.")] = "",
+    title: Annotated[str, typer.Option(help="Of the page.")] = "Side by side",
+    output: Annotated[str, typer.Option("--output", "-o", help="Folder of the page.")] = "report",
+    seed: SeedOption = 0,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Write the report of a run folder again, from what is in it; steps that are missing are done first.
+    """Write the page of a run folder again, or of answers and verdicts from anywhere.
 
-    Example: pinch report runs/first
+    Examples:
+        pinch report runs/first
+        pinch report --prompts pack --answers answers/pinch --answers answers/english --verdicts verdicts -o report
     """
+    if run_folder is not None:
+        _report_again(run_folder, as_json=as_json, quiet=quiet)
+        return
+    from pinchtune import languages
+    from pinchtune.report.page import Page, write_page
+    from pinchtune.study import single, work
+
+    if not answers:
+        raise PinchError("A page shows a run folder, or answers.", hint="pinch report --help")
+    tags = [language.tag for language in languages.parse_list(seen)]
+    console = Console(quiet=quiet, as_json=as_json)
+    inputs = single.gather(single.read_prompts(prompts), answers, verdicts or [], seen=tags)
+    asked = {(one.id, one.language) for one in inputs.answers}
+    scores, outcomes = work.score(inputs, seed=seed)
+    page = Page(
+        title=title,
+        seed=seed,
+        models=list(inputs.seen),
+        comparisons=[(one.candidate, one.baseline) for one in inputs.comparisons],
+        prompts=[one for one in inputs.prompts if (one.id, one.language) in asked],
+        answers=inputs.answers,
+        identified=inputs.identified,
+        outcomes=outcomes,
+        scores=scores,
+        seen=inputs.seen,
+    )
+    path = write_page(page, Path(output)).resolve()
+    console.result({"report": str(path), "scores": scores}, text=f"The report: {path}")
+
+
+def _report_again(run_folder: str, *, as_json: bool, quiet: bool) -> None:
     import json
     import shutil
 
     from pinchtune import recipe
-    from pinchtune.errors import DataError
 
     folder = Path(run_folder)
     path = folder / "recipe.json"

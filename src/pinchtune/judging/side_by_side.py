@@ -37,9 +37,7 @@ def pair_up(
         )
 
 
-def judge_both_orders(
-    prompt: Prompt, candidate: Answer, baseline: Answer, judge: Judge
-) -> Iterator[Verdict | Failure]:
+def judge_both_orders(prompt: Prompt, candidate: Answer, baseline: Answer, judge: Judge) -> Iterator[Verdict | Failure]:
     """Yield the verdicts of both orders; equal texts are a tie of which no judge is asked."""
     for first, second in ((candidate, baseline), (baseline, candidate)):
         if candidate.text == baseline.text:
@@ -52,9 +50,7 @@ def judge_both_orders(
                 id=prompt.id, language=prompt.language, stage="judge", reason=failure.reason, detail=failure.detail
             )
             continue
-        yield _verdict(
-            prompt, judge, first, second, choice=made.choice, probability=made.probability, reply=made.reply
-        )
+        yield _verdict(prompt, judge, first, second, choice=made.choice, probability=made.probability, reply=made.reply)
 
 
 def _verdict(prompt: Prompt, judge: Judge, first: Answer, second: Answer, **made: object) -> Verdict:

@@ -13,7 +13,7 @@ Counts and fractions are two different fields everywhere. Source: Shaham et al. 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from pinchtune.errors import PinchError
@@ -66,17 +66,13 @@ def pinch(
     return draw(index(examples), base=base, n_examples=n_examples, replacements=replacements, seed=seed)
 
 
-def uniform(
-    examples: Iterable[Example], *, languages: Sequence[str], n_examples: int, seed: int = 0
-) -> list[Example]:
+def uniform(examples: Iterable[Example], *, languages: Sequence[str], n_examples: int, seed: int = 0) -> list[Example]:
     """Split `n_examples` evenly over `languages`; no id in two of them.
 
     Raises:
         PinchError: too little data.
     """
-    return pinch(
-        examples, base=languages[0], languages=languages, n_examples=n_examples, pinch_percent=100, seed=seed
-    )
+    return pinch(examples, base=languages[0], languages=languages, n_examples=n_examples, pinch_percent=100, seed=seed)
 
 
 def custom(
@@ -136,7 +132,12 @@ def _largest_remainder(shares: Mapping[str, float], total: int) -> dict[str, int
     return whole
 
 
-DESIGNS = {"monolingual": monolingual, "pinch": pinch, "uniform": uniform, "custom": custom}
+DESIGNS: dict[str, Callable[..., list[Example]]] = {
+    "monolingual": monolingual,
+    "pinch": pinch,
+    "uniform": uniform,
+    "custom": custom,
+}
 
 
 def describe(mixture: Sequence[Example]) -> dict[str, Any]:

@@ -44,9 +44,7 @@ def ranked(ids: Iterable[str], seed: int, purpose: str) -> list[str]:
     return sorted(ids, key=rank)
 
 
-def draw(
-    pool: Index, *, base: str, n_examples: int, replacements: Sequence[str], seed: int
-) -> list[Example]:
+def draw(pool: Index, *, base: str, n_examples: int, replacements: Sequence[str], seed: int) -> list[Example]:
     """Draw `n_examples` in the base language, then replace one for each entry of `replacements`, in order.
 
     Args:

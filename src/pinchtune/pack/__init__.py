@@ -1,1 +1,1 @@
-"""The pinch pack's files, one per language (docs/pack.md; CC0-1.0, see LICENSE beside them). Read by sources/pack.py."""
+"""The pinch pack's files, one per language, CC0-1.0 (LICENSE beside them; docs/pack.md); sources/pack.py reads them."""

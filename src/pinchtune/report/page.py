@@ -1,4 +1,4 @@
-"""The page of a study: gathers what the template shows, and writes index.html and figures' data as CSV.
+"""The page: gathers what the template shows, and writes index.html and figures' data as CSV.
 
 Everything a model or a data set wrote is escaped by Jinja; the page runs no script and loads nothing.
 """
@@ -15,31 +15,66 @@ import yaml
 
 from pinchtune import languages, models, store
 from pinchtune.recipe import Recipe
-from pinchtune.records import Answer, Failure, Identified, Outcome, Prompt, Score, Verdict
+from pinchtune.records import Answer, Failure, Identified, Outcome, Prompt, Score
 from pinchtune.report import pictures
 from pinchtune.report.tables import fidelity_rows, percent, side_by_side_rows, span
 from pinchtune.scoring.bootstrap import DRAWS
 
 
-class Study(msgspec.Struct, frozen=True):
+class Page(msgspec.Struct, frozen=True, kw_only=True):
     """All that a page shows."""
 
-    recipe: Recipe
+    title: str
+    base_model: str | None = None
+    seed: int
+    #: Models in the order of columns, and (candidate, baseline) in the order of tables.
+    models: list[str]
+    comparisons: list[tuple[str, str]]
     prompts: list[Prompt]
     answers: list[Answer]
     identified: list[Identified]
     outcomes: list[Outcome]
-    verdicts: list[Verdict]
     scores: list[Score]
-    failures: list[Failure]
+    failures: list[Failure] = []
     #: Model -> languages of its mixture.
-    seen: dict[str, list[str]]
-    #: Step -> manifest.
-    manifests: dict[str, store.Manifest]
+    seen: dict[str, list[str]] = {}
+    #: Model -> what the table of mixtures and the loss curve show; empty where answers came from elsewhere.
+    mixtures: dict[str, dict[str, Any]] = {}
+    recipe_text: str = ""
+    libraries: dict[str, str] = {}
 
 
-def write_page(study: Study, folder: Path) -> Path:
-    """Write the page into `folder` and return its path.
+def page_of_recipe(
+    recipe: Recipe, *, manifests: Mapping[str, store.Manifest], seen: dict[str, list[str]], **records: Any
+) -> Page:
+    """Return the page of a whole page.
+
+    Args:
+        recipe: What was run.
+        manifests: Step -> manifest.
+        seen: Model -> languages of its mixture.
+        records: prompts, answers, identified, outcomes, scores and failures, as `Page` has them.
+    """
+    mixtures = {}
+    for name in recipe.mixtures:
+        mix, tuned = manifests[f"mix/{name}"].notes, manifests[f"tune/{name}"].notes
+        mixtures[name] = {**mix, **tuned}
+    return Page(
+        title=recipe.name,
+        base_model=recipe.base_model,
+        seed=recipe.seed,
+        models=recipe.models,
+        comparisons=[(one.candidate, one.baseline) for one in recipe.comparisons],
+        seen=seen,
+        mixtures=mixtures,
+        recipe_text=yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True),
+        libraries={k: v for manifest in manifests.values() for k, v in manifest.libraries.items()},
+        **records,
+    )
+
+
+def write_page(page: Page, folder: Path) -> Path:
+    """Write index.html and scores.csv into `folder` and return the page's path.
 
     Raises:
         RunError: the disk refused.
@@ -52,48 +87,40 @@ def write_page(study: Study, folder: Path) -> Path:
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
     )
-    page = folder / "index.html"
-    store.write_text(page, environment.get_template("page.html.jinja").render(**_view(study)))
-    store.write_text(folder / "scores.csv", _csv(study.scores))
-    return page
+    path = folder / "index.html"
+    store.write_text(path, environment.get_template("page.html.jinja").render(**_view(page)))
+    store.write_text(folder / "scores.csv", _csv(page.scores))
+    return path
 
 
-def _view(study: Study) -> dict[str, Any]:
-    names = study.recipe.models
-    seen = sorted({tag for tags in study.seen.values() for tag in tags} - {"en"})
+def _view(page: Page) -> dict[str, Any]:
+    seen = sorted({tag for tags in page.seen.values() for tag in tags} - {"en"})
     fidelity = {
-        model: [s for s in study.scores if s.metric == "language_fidelity" and s.model == model] for model in names
+        model: [s for s in page.scores if s.metric == "language_fidelity" and s.model == model] for model in page.models
     }
-    losses = {name: study.manifests[f"tune/{name}"].notes["loss"] for name in study.recipe.mixtures}
-    versions = {k: v for manifest in study.manifests.values() for k, v in manifest.libraries.items()}
+    losses = {name: facts["loss"] for name, facts in page.mixtures.items()}
+    reasons = Counter((failure.stage, failure.reason) for failure in page.failures)
     return {
-        "study": study,
-        "n_prompts": len(study.prompts),
+        "page": page,
+        "languages": list(dict.fromkeys(prompt.language for prompt in page.prompts)),
         "draws": f"{DRAWS:,}",
-        "models": names,
-        "tables": [_comparison(study, one.candidate, one.baseline) for one in study.recipe.comparisons],
+        "tables": [_comparison(page, candidate, baseline) for candidate, baseline in page.comparisons],
         "fidelity": fidelity_rows(fidelity, seen=seen),
         "fidelity_picture": pictures.language_fidelity(fidelity),
-        "mixtures": [_mixture(study, name) for name in study.recipe.mixtures],
-        "loss_picture": pictures.loss_curves(losses),
-        "groups": _groups(study),
-        "failures": [
-            {"stage": stage, "reason": reason, "count": count}
-            for (stage, reason), count in sorted(Counter((f.stage, f.reason) for f in study.failures).items())
-        ],
-        "recipe_text": yaml.safe_dump(study.recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True),
-        "libraries": ", ".join(f"{name} {version}" for name, version in sorted(versions.items())),
-        "licence": models.GEMMA_TERMS if study.recipe.base_model == models.EMBEDDED else "",
+        "mixtures": [_mixture(page, name, facts) for name, facts in page.mixtures.items()],
+        "loss_picture": pictures.loss_curves(losses) if losses else "",
+        "groups": _groups(page),
+        "failures": [{"stage": s, "reason": r, "count": count} for (s, r), count in sorted(reasons.items())],
+        "libraries": ", ".join(f"{name} {version}" for name, version in sorted(page.libraries.items())),
+        "licence": models.GEMMA_TERMS if page.base_model == models.EMBEDDED else "",
     }
 
 
-def _comparison(study: Study, candidate: str, baseline: str) -> dict[str, Any]:
-    own = {
-        (s.metric, s.language): s for s in study.scores if s.model == candidate and s.baseline == baseline
-    }
+def _comparison(page: Page, candidate: str, baseline: str) -> dict[str, Any]:
+    own = {(s.metric, s.language): s for s in page.scores if s.model == candidate and s.baseline == baseline}
     scores = [s for (metric, _), s in own.items() if metric == "side_by_side"]
-    outcomes = [o for o in study.outcomes if (o.candidate, o.baseline) == (candidate, baseline)]
-    seen = [tag for tag in study.seen.get(candidate, []) if tag != "en"]
+    outcomes = [o for o in page.outcomes if (o.candidate, o.baseline) == (candidate, baseline)]
+    seen = [tag for tag in page.seen.get(candidate, []) if tag != "en"]
     cards = []
     for metric, name, text in (
         ("side_by_side", "non_english", f"side by side outside English: {candidate} against {baseline}"),
@@ -131,30 +158,29 @@ def _sentence(score: Score | None, candidate: str, baseline: str) -> str:
     )
 
 
-def _mixture(study: Study, name: str) -> dict[str, Any]:
-    mix, tune = study.manifests[f"mix/{name}"].notes, study.manifests[f"tune/{name}"].notes
-    stopped = next((s for s in study.scores if (s.metric, s.model, s.language) == ("stopped", name, "all")), None)
+def _mixture(page: Page, name: str, facts: Mapping[str, Any]) -> dict[str, Any]:
+    stopped = next((s for s in page.scores if (s.metric, s.model, s.language) == ("stopped", name, "all")), None)
     return {
         "name": name,
-        "n_examples": mix["n_examples"],
-        "languages": ", ".join(f"{tag} {count}" for tag, count in mix["counts"].items()),
-        "n_tokens": tune["n_tokens"],
-        "n_labels": tune["n_labels"],
-        "loss": f"{tune['loss'][-1][1]:.2f}" if tune["loss"] else "",
+        "n_examples": facts["n_examples"],
+        "languages": ", ".join(f"{tag} {count}" for tag, count in facts["counts"].items()),
+        "n_tokens": facts["n_tokens"],
+        "n_labels": facts["n_labels"],
+        "loss": f"{facts['loss'][-1][1]:.2f}" if facts["loss"] else "",
         "stopped": percent(stopped.value) if stopped else "",
     }
 
 
-def _groups(study: Study) -> list[dict[str, Any]]:
+def _groups(page: Page) -> list[dict[str, Any]]:
     answers: dict[tuple[str, str], list[Answer]] = {}
-    for answer in study.answers:
+    for answer in page.answers:
         answers.setdefault((answer.id, answer.language), []).append(answer)
-    identified = {(i.id, i.language, i.model): i for i in study.identified}
+    identified = {(i.id, i.language, i.model): i for i in page.identified}
     outcomes: dict[tuple[str, str], list[str]] = {}
-    for one in study.outcomes:
+    for one in page.outcomes:
         outcomes.setdefault((one.id, one.language), []).append(f"{one.candidate} against {one.baseline}: {one.result}")
     groups = []
-    for tag in dict.fromkeys(prompt.language for prompt in study.prompts):
+    for tag in dict.fromkeys(prompt.language for prompt in page.prompts):
         language = languages.parse(tag)
         items = [
             {
@@ -162,7 +188,7 @@ def _groups(study: Study) -> list[dict[str, Any]]:
                 "outcomes": outcomes.get((prompt.id, tag), []),
                 "answers": [_answer(one, identified) for one in answers.get((prompt.id, tag), [])],
             }
-            for prompt in study.prompts
+            for prompt in page.prompts
             if prompt.language == tag
         ]
         groups.append(

@@ -1,8 +1,8 @@
 """Means over languages with intervals from one bootstrap over prompts.
 
-The prompts are parallel, so a drawn prompt brings all its languages, models and orders along; that one rule gives paired
-and clustered intervals at once (docs/scoring.md). Where all items are equal a bootstrap has no width; Wilson's interval
-for that many items stands in (Wilson 1927, doi 10.1080/01621459.1927.10502953).
+The prompts are parallel, so a drawn prompt brings all its languages, models and orders along; that one rule gives
+paired and clustered intervals at once (docs/scoring.md). Where all items are equal a bootstrap has no width; Wilson's
+interval for that many items stands in (Wilson 1927, doi 10.1080/01621459.1927.10502953).
 Legend: I prompts, L languages, B draws.
 """
 

@@ -130,6 +130,4 @@ class _Tally:
 
 
 def _faithful(identified: Sequence[Identified], model: str) -> dict[tuple[str, str], float]:
-    return {
-        (i.id, i.language): float(i.faithful) for i in identified if i.model == model and i.faithful is not None
-    }
+    return {(i.id, i.language): float(i.faithful) for i in identified if i.model == model and i.faithful is not None}

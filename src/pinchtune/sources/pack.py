@@ -49,7 +49,9 @@ def entries(language: str) -> tuple[PackEntry, ...]:
     """
     tag = languages.parse(language).tag
     if tag not in tags():
-        raise LanguageError(f"The pinch pack has no {languages.parse(tag).name} ({tag}).", hint=did_you_mean(tag, tags()))
+        raise LanguageError(
+            f"The pinch pack has no {languages.parse(tag).name} ({tag}).", hint=did_you_mean(tag, tags())
+        )
     return tuple(store.read_records(folder() / f"{tag}.jsonl", PackEntry))
 
 

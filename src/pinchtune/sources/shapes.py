@@ -99,7 +99,9 @@ def _check_turns(messages: Sequence[Message]) -> None:
     spoken = [message.role for message in messages if message.role != "system"]
     expected = ["user", "assistant"] * (len(spoken) // 2)
     if not spoken or spoken != expected:
-        raise ShapeError(f"turns must alternate user, assistant and end with assistant; got {', '.join(spoken) or 'none'}")
+        raise ShapeError(
+            f"turns must alternate user, assistant and end with assistant; got {', '.join(spoken) or 'none'}"
+        )
     if any(message.role == "system" for message in messages[1:]):
         raise ShapeError("a system turn may only come first")
     if not messages[-1].content.strip():

@@ -12,10 +12,11 @@ from typing import Any
 import msgspec
 
 from pinchtune import models, store
-from pinchtune.recipe import Mixture, Recipe, SourceSettings, mixture_languages
+from pinchtune.recipe import Mixture, Recipe, SourceSettings, mixture_languages, mixture_size
 
 #: Moves when a kind of step would give another result for the same settings.
-VERSIONS = {"base": 1, "examples": 1, "prompts": 1, "mix": 1, "tune": 1, "answer": 1, "judge": 1, "score": 1, "report": 1}
+KINDS = ("base", "examples", "prompts", "mix", "tune", "answer", "identify", "judge", "score", "report")
+VERSIONS = dict.fromkeys(KINDS, 1)
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,9 +39,7 @@ class Graph:
     def __init__(self) -> None:
         self.steps: dict[str, Step] = {}
 
-    def add(
-        self, name: str, kind: str, settings: dict[str, Any], inputs: Iterable[str] = (), cost: float = 0.5
-    ) -> str:
+    def add(self, name: str, kind: str, settings: dict[str, Any], inputs: Iterable[str] = (), cost: float = 0.5) -> str:
         """Add a step, key it, and return its name."""
         needed = tuple(inputs)
         keyed = {
@@ -63,13 +62,11 @@ def build(recipe: Recipe) -> Graph:
     graph = Graph()
     base = graph.add("base", "base", _model_settings(recipe.base_model), cost=1)
     mixed = {tag: None for mixture in recipe.mixtures.values() for tag in mixture_languages(mixture)}
-    examples = {
-        tag: graph.add(f"examples/{tag}", "examples", _source(recipe.data.train, tag)) for tag in mixed
+    examples = {tag: graph.add(f"examples/{tag}", "examples", _source(recipe.data.train, tag)) for tag in mixed}
+    prompts = {tag: graph.add(f"prompts/{tag}", "prompts", _source(recipe.data.eval, tag)) for tag in recipe.languages}
+    trained = {
+        name: _add_model(graph, recipe, name, mixture, base, examples) for name, mixture in recipe.mixtures.items()
     }
-    prompts = {
-        tag: graph.add(f"prompts/{tag}", "prompts", _source(recipe.data.eval, tag)) for tag in recipe.languages
-    }
-    trained = {name: _add_model(graph, recipe, name, mixture, base, examples) for name, mixture in recipe.mixtures.items()}
     trained["base"] = base
     answers = {
         (model, tag): graph.add(
@@ -82,18 +79,24 @@ def build(recipe: Recipe) -> Graph:
         for model in recipe.models
         for tag in recipe.languages
     }
+    languages = sorted(recipe.languages)
+    identified = [
+        graph.add(f"identify/{model}/{tag}", "identify", {"languages": languages}, [prompts[tag], answers[model, tag]])
+        for model in recipe.models
+        for tag in recipe.languages
+    ]
     judged = [
         graph.add(
             f"judge/{one.candidate}-vs-{one.baseline}/{tag}",
             "judge",
-            {**one.model_dump(), **recipe.judging.model_dump(), "languages": sorted(recipe.languages)},
+            {**one.model_dump(), **recipe.judging.model_dump(), "languages": languages},
             [prompts[tag], answers[one.candidate, tag], answers[one.baseline, tag]],
         )
         for one in recipe.comparisons
         for tag in recipe.languages
     ]
     mixes = [f"mix/{name}" for name in recipe.mixtures]
-    inputs = [*prompts.values(), *mixes, *answers.values(), *judged]
+    inputs = [*prompts.values(), *mixes, *answers.values(), *identified, *judged]
     scored = graph.add(
         "score", "score", {"seed": recipe.seed, "comparisons": [one.model_dump() for one in recipe.comparisons]}, inputs
     )
@@ -102,12 +105,10 @@ def build(recipe: Recipe) -> Graph:
     return graph
 
 
-def _add_model(
-    graph: Graph, recipe: Recipe, name: str, mixture: Mixture, base: str, examples: dict[str, str]
-) -> str:
+def _add_model(graph: Graph, recipe: Recipe, name: str, mixture: Mixture, base: str, examples: dict[str, str]) -> str:
     wanted = [examples[tag] for tag in mixture_languages(mixture)]
     mix = graph.add(f"mix/{name}", "mix", {"seed": recipe.seed, **mixture.model_dump(exclude_none=True)}, wanted)
-    n_examples = mixture.n_examples or sum((getattr(mixture, "counts", None) or {}).values())
+    n_examples = mixture_size(mixture)
     settings = {"seed": recipe.seed, "base_model": recipe.base_model, **recipe.tuning.model_dump(mode="json")}
     template = recipe.tuning.chat_template
     if template is not None and Path(template).is_file():

@@ -1,7 +1,6 @@
 """Running a study: what is there is skipped, what another study made is linked, the rest is done, step by step.
 
-A run folder is readable by hand: RUN/<step>/{records.jsonl, manifest.json}. A folder without manifest is unfinished work
-of the key in its `.key` file, and is gone on with if that is still the key wanted.
+A run folder is readable by hand: RUN/<step>/{records.jsonl, manifest.json}.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from pinchtune import store
 from pinchtune.errors import PinchError, RunError
 from pinchtune.recipe import Recipe
 from pinchtune.study.graph import VERSIONS, Graph, Step, build
+from pinchtune.study.keep import RECORDS, is_kept, keep
 from pinchtune.study.progress import Reporter, Silent
 from pinchtune.study.steps import RUNNERS, Context
 
@@ -62,6 +62,8 @@ def run(recipe: Recipe, folder: Path, *, reporter: Reporter | None = None) -> Ra
                 failed[step.name] = error
     if failed:
         raise _summary(failed, skipped)
+    # At the top as well, where people look; also when the step itself was there already.
+    store.write_text(folder / "scores.jsonl", (folder / "score" / RECORDS).read_text(encoding="utf-8"))
     names = {step.name for step in todo}
     return Ran(folder, tuple(names), tuple(name for name in graph.steps if name not in names))
 
@@ -71,8 +73,7 @@ def _missing(graph: Graph, folder: Path) -> Iterator[Step]:
     siblings: dict[str, Path] | None = None
     for step in graph.steps.values():
         target = folder / step.name
-        manifest = store.read_manifest(target)
-        if manifest is not None and manifest.key == step.key:
+        if is_kept(target, step.key):
             continue
         if siblings is None:
             siblings = _results_beside(folder)
@@ -111,43 +112,24 @@ def _link(source: Path, target: Path) -> None:
 
 def _do(step: Step, context: Context) -> None:
     target = context.folder / step.name
-    with store.disk_errors(target):
-        _prepare(target, step.key)
+    draft = store.Manifest(
+        key=step.key,
+        step=step.name,
+        kind=step.kind,
+        version=VERSIONS[step.kind],
+        settings=step.settings,
+        inputs={one: context.graph.steps[one].key for one in step.inputs},
+    )
     context.reporter.step(step.name, step.cost)
     began = time.monotonic()
     error: str | None = None
     try:
-        with store.disk_errors(target):
-            result = RUNNERS[step.kind](step, target, context)
-        manifest = store.Manifest(
-            key=step.key,
-            step=step.name,
-            kind=step.kind,
-            version=VERSIONS[step.kind],
-            settings=step.settings,
-            inputs={one: context.graph.steps[one].key for one in step.inputs},
-            n_in=result.n_in,
-            n_out=result.n_out,
-            failed=result.failed,
-            seeds={"seed": step.settings["seed"]} if "seed" in step.settings else {},
-            libraries=dict(store.library_versions(*result.libraries)),
-            notes=result.notes,
-        )
-        (target / ".key").unlink()
-        store.write_json(target / "manifest.json", manifest)
+        keep(target, draft, lambda: RUNNERS[step.kind](step, target, context))
     except PinchError as caught:
         error = caught.message
         raise
     finally:
         context.reporter.done(step.name, time.monotonic() - began, error)
-
-
-def _prepare(target: Path, key: str) -> None:
-    marker = target / ".key"
-    if target.exists() and not (marker.is_file() and marker.read_text() == key):
-        shutil.rmtree(target)
-    target.mkdir(parents=True, exist_ok=True)
-    marker.write_text(key)
 
 
 def _summary(failed: dict[str, PinchError], skipped: set[str]) -> PinchError:

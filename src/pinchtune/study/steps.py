@@ -1,9 +1,8 @@
-"""What each kind of step does: reads its inputs' records, calls a stage, writes its own."""
+"""What each kind of step does in a study: reads its inputs' records, does the work, writes its own."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,34 +10,20 @@ import msgspec
 
 from pinchtune import models, store
 from pinchtune.errors import DataError
-from pinchtune.generation.answer import answer
 from pinchtune.generation.engine import Engine, open_engine
-from pinchtune.identification import Identifier
-from pinchtune.judging.fidelity import fidelity
 from pinchtune.judging.judge import Judge, open_judge
-from pinchtune.judging.side_by_side import judge_both_orders, outcomes, pair_up
-from pinchtune.mixtures.designs import DESIGNS, describe
-from pinchtune.records import Answer, Example, Failure, Identified, Prompt, Sampling, Score, Verdict
-from pinchtune.scoring.scores import Comparison, score_study
+from pinchtune.records import Answer, Example, Failure, Identified, Outcome, Prompt, Sampling, Score, Verdict
+from pinchtune.scoring.scores import Comparison
 from pinchtune.sources import files, pack
+from pinchtune.study import work
 from pinchtune.study.graph import Graph, Step
+from pinchtune.study.keep import FAILURES, RECORDS, Result
 from pinchtune.study.progress import Reporter
 from pinchtune.tuning.settings import TuningSettings
 
 R = TypeVar("R", bound=msgspec.Struct)
-RECORDS = "records.jsonl"
-FAILURES = "failures.jsonl"
-
-
-class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """What a step's manifest says of its work."""
-
-    n_in: int = 0
-    n_out: int = 0
-    failed: dict[str, int] = {}
-    notes: dict[str, Any] = {}
-    #: Distributions whose versions matter to the result.
-    libraries: tuple[str, ...] = ()
+#: Files of the score step besides its records.
+OUTCOMES = "outcomes.jsonl"
 
 
 class Context:
@@ -123,153 +108,112 @@ def _prompts(step: Step, folder: Path, _context: Context) -> Result:
 
 def _mix(step: Step, folder: Path, context: Context) -> Result:
     pool = [example for one in step.inputs for example in context.read(one, Example)]
-    settings = dict(step.settings)
-    drawn = DESIGNS[settings.pop("design")](pool, **settings)
-    store.write_records(folder / RECORDS, drawn)
-    return Result(n_in=len(pool), n_out=len(drawn), notes=describe(drawn))
+    options = dict(step.settings)
+    return work.mix(folder, pool, design=options.pop("design"), options=options)
 
 
 def _tune(step: Step, folder: Path, context: Context) -> Result:
-    from pinchtune.tuning.train import tune
-
     settings = dict(step.settings)
     seed, base = settings.pop("seed"), settings.pop("base_model")
     settings.pop("chat_template_key", None)
-    examples = context.read(step.inputs[1], Example)
-    tuned = tune(
-        examples,
+    return work.tune(
+        folder,
+        context.read(step.inputs[1], Example),
         base=base,
-        output=folder / "model",
         settings=TuningSettings(**settings),
         seed=seed,
-        texts=(turn.content for entry in pack.select(split="train") for turn in entry.turns),
+        model_folder=folder / "model",
         on_note=context.reporter.note,
-        on_progress=lambda done, total: context.reporter.advance(done / max(total, 1)),
+        advance=context.reporter.advance,
     )
-    notes = {"n_tokens": tuned.n_tokens, "n_labels": tuned.n_labels, "loss": [list(pair) for pair in tuned.loss]}
-    libraries = ("torch", "transformers", "peft", "accelerate")
-    return _with_failures(folder, len(examples), tuned.n_examples, tuned.failures, notes=notes, libraries=libraries)
 
 
 def _answer(step: Step, folder: Path, context: Context) -> Result:
     trained, asked = step.inputs
-    prompts = context.read(asked, Prompt)
-    model = step.settings["model"]
-    source = str(context.folder / trained / "model")
-    if model == "base":
-        source = context.graph.steps[trained].settings["base_model"]
     settings = step.settings
-    sampling = Sampling(
-        max_new_tokens=settings["max_new_tokens"],
-        temperature=settings["temperature"],
-        top_p=settings["top_p"],
-        seed=settings["seed"],
+    source = str(context.folder / trained / "model")
+    if settings["model"] == "base":
+        source = context.graph.steps[trained].settings["base_model"]
+    return work.generate(
+        folder,
+        context.read(asked, Prompt),
+        open_engine=lambda: context.engine(settings["engine"], source),
+        model=settings["model"],
+        sampling=Sampling(
+            max_new_tokens=settings["max_new_tokens"],
+            temperature=settings["temperature"],
+            top_p=settings["top_p"],
+            seed=settings["seed"],
+        ),
+        batch_size=settings["batch_size"],
+        advance=context.reporter.advance,
     )
-    log = store.RecordLog(folder / "finished.jsonl", Answer)
-    left = [prompt for prompt in prompts if prompt.id not in log.finished]
-    try:
-        if left:
-            engine = context.engine(settings["engine"], source)
-            made = answer(left, engine, model=model, sampling=sampling, batch_size=settings["batch_size"])
-            for one in made:
-                log.add(one.id, one)
-                context.reporter.advance(len(log.finished) / len(prompts))
-    finally:
-        log.close()
-    answers = [log.finished[prompt.id] for prompt in prompts]
-    store.write_records(folder / RECORDS, answers)
-    # Beside the answers, since both read the same text: which language each is in.
-    identifier = Identifier([prompt.language for prompt in prompts[:1]])
-    by_key = {(prompt.id, prompt.language): prompt for prompt in prompts}
-    store.write_records(folder / "languages.jsonl", fidelity(answers, by_key, identifier))
-    log.path.unlink(missing_ok=True)
-    return Result(n_in=len(prompts), n_out=len(answers), libraries=("ctranslate2", "transformers", "py3langid"))
+
+
+def _identify(step: Step, folder: Path, context: Context) -> Result:
+    prompts, answers = context.read(step.inputs[0], Prompt), context.read(step.inputs[1], Answer)
+    return work.identify(folder, answers, prompts, step.settings["languages"])
 
 
 def _judge(step: Step, folder: Path, context: Context) -> Result:
     settings = step.settings
-    prompts = context.read(step.inputs[0], Prompt)
-    candidate, baseline = (
-        {(one.id, one.language): one for one in context.read(name, Answer)} for name in step.inputs[1:]
+    candidate, baseline = (work.by_key(context.read(name, Answer)) for name in step.inputs[1:])
+    return work.judge(
+        folder,
+        context.read(step.inputs[0], Prompt),
+        candidate,
+        baseline,
+        judge=context.judge(settings["judge"], settings["languages"], settings["settings"]),
+        advance=context.reporter.advance,
     )
-    judge = context.judge(settings["judge"], settings["languages"], settings["settings"])
-    verdicts: list[Verdict] = []
-    failures: list[Failure] = []
-    for number, pair in enumerate(pair_up(prompts, candidate, baseline), 1):
-        made = [pair] if isinstance(pair, Failure) else judge_both_orders(*pair, judge)
-        for one in made:
-            (failures if isinstance(one, Failure) else verdicts).append(one)  # type: ignore[arg-type]
-        context.reporter.advance(number / len(prompts))
-    store.write_records(folder / RECORDS, verdicts)
-    libraries = ("sacrebleu", "py3langid", "lingua-language-detector")
-    return _with_failures(folder, 2 * len(prompts), len(verdicts), failures, libraries=libraries)
 
 
-def _with_failures(
-    folder: Path, n_in: int, n_out: int, failures: Iterable[Failure], **more: Any
-) -> Result:
-    listed = list(failures)
-    if listed:
-        store.write_records(folder / FAILURES, listed)
-    return Result(n_in=n_in, n_out=n_out, failed=dict(Counter(failure.reason for failure in listed)), **more)
-
-
-def gather(step: Step, context: Context, kind: str, record: type[R], name: str = RECORDS) -> list[R]:
+def gather(step: Step, context: Context, kind: str, record: type[R]) -> list[R]:
     """Return the records of all inputs of one kind, in the graph's order."""
     wanted = [one for one in step.inputs if context.graph.steps[one].kind == kind]
-    return [found for one in wanted for found in context.read(one, record, name)]
+    return [found for one in wanted for found in context.read(one, record)]
 
 
 def _score(step: Step, folder: Path, context: Context) -> Result:
-    comparisons = [Comparison(**one) for one in step.settings["comparisons"]]
-    verdicts = gather(step, context, "judge", Verdict)
-    decided = [
-        one
-        for pair in comparisons
-        for one in outcomes(verdicts, candidate=pair.candidate, baseline=pair.baseline)
-    ]
     seen = {
         one.split("/")[1]: sorted({example.language for example in context.read(one, Example)})
         for one in step.inputs
         if context.graph.steps[one].kind == "mix"
     }
-    scores = score_study(
+    inputs = work.Scored(
         prompts=gather(step, context, "prompts", Prompt),
         answers=gather(step, context, "answer", Answer),
-        outcomes=decided,
-        identified=gather(step, context, "answer", Identified, "languages.jsonl"),
-        comparisons=comparisons,
+        identified=gather(step, context, "identify", Identified),
+        verdicts=gather(step, context, "judge", Verdict),
+        comparisons=[Comparison(**one) for one in step.settings["comparisons"]],
         seen=seen,
-        seed=step.settings["seed"],
     )
+    scores, outcomes = work.score(inputs, seed=step.settings["seed"])
     store.write_records(folder / RECORDS, scores)
-    store.write_records(folder / "outcomes.jsonl", decided)
-    store.write_records(context.folder / "scores.jsonl", scores)
-    return Result(n_in=len(decided), n_out=len(scores), notes={"seen": seen}, libraries=("numpy",))
+    store.write_records(folder / OUTCOMES, outcomes)
+    return Result(n_in=len(outcomes), n_out=len(scores), notes={"seen": seen}, libraries=("numpy",))
 
 
 def _report(step: Step, folder: Path, context: Context) -> Result:
     from pinchtune.recipe import Recipe
-    from pinchtune.records import Outcome
-    from pinchtune.report.page import Study, write_page
+    from pinchtune.report.page import page_of_recipe, write_page
 
     recipe = Recipe.model_validate(step.settings["recipe"])
     manifests = {one: store.read_manifest(context.folder / one) for one in step.inputs}
     score_manifest = manifests["score"]
     assert score_manifest is not None
-    study = Study(
-        recipe=recipe,
+    page = page_of_recipe(
+        recipe,
+        manifests={one: manifest for one, manifest in manifests.items() if manifest is not None},
         prompts=gather(step, context, "prompts", Prompt),
         answers=gather(step, context, "answer", Answer),
-        identified=gather(step, context, "answer", Identified, "languages.jsonl"),
-        outcomes=context.read("score", Outcome, "outcomes.jsonl"),
-        verdicts=gather(step, context, "judge", Verdict),
+        identified=gather(step, context, "identify", Identified),
+        outcomes=context.read("score", Outcome, OUTCOMES),
         scores=context.read("score", Score),
         failures=[f for one in step.inputs for f in context.read(one, Failure, FAILURES)],
         seen=score_manifest.notes["seen"],
-        manifests={one: manifest for one, manifest in manifests.items() if manifest is not None},
     )
-    write_page(study, folder)
+    write_page(page, folder)
     return Result(n_in=len(step.inputs), n_out=1, libraries=("matplotlib", "jinja2"))
 
 
@@ -280,6 +224,7 @@ RUNNERS: dict[str, Callable[[Step, Path, Context], Result]] = {
     "mix": _mix,
     "tune": _tune,
     "answer": _answer,
+    "identify": _identify,
     "judge": _judge,
     "score": _score,
     "report": _report,

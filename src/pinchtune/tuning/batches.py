@@ -10,7 +10,7 @@ import torch
 from pinchtune.chat import IGNORED
 
 
-class LengthGroupedSampler(torch.utils.data.Sampler[int]):
+class LengthGroupedSampler(torch.utils.data.Sampler[int]):  # type: ignore[misc]
     """Yield indices such that each run of `batch_size` has like lengths and the runs come in random order.
 
     Args:

@@ -1,4 +1,4 @@
-"""Cross-entropy of the output layer where there is a label, in blocks of the vocabulary: no logits tensor is ever whole.
+"""Cross-entropy of the output layer where there is a label, in blocks of the vocabulary: logits are never whole.
 
 With a vocabulary of 262,144 the output layer costs more than the body of a small model, and its logits more memory than
 its weights. Here hidden states of unlabelled positions are dropped first; then each block of the vocabulary is visited
@@ -18,7 +18,7 @@ import torch
 BLOCK = 4096
 
 
-class _LinearCrossEntropy(torch.autograd.Function):
+class _LinearCrossEntropy(torch.autograd.Function):  # type: ignore[misc]
     @staticmethod
     def forward(
         ctx: Any, hidden_NH: torch.Tensor, weight_VH: torch.Tensor, target_N: torch.Tensor, bias_V: torch.Tensor | None
@@ -62,9 +62,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         return to_hidden, to_weight, None, None
 
 
-def _logits(
-    hidden_NH: torch.Tensor, weight_BH: torch.Tensor, bias_V: torch.Tensor | None, start: int
-) -> torch.Tensor:
+def _logits(hidden_NH: torch.Tensor, weight_BH: torch.Tensor, bias_V: torch.Tensor | None, start: int) -> torch.Tensor:
     logits_NB = (hidden_NH @ weight_BH.T).float()
     return logits_NB if bias_V is None else logits_NB.add_(bias_V[start : start + len(weight_BH)])
 
@@ -80,7 +78,7 @@ def linear_cross_entropy(
         target_N: Row of the weight that each target is, (N,).
         bias_V: Added to the logits, (V,), or None; gets no gradient.
     """
-    return _LinearCrossEntropy.apply(hidden_NH, weight_VH, target_N, bias_V)  # type: ignore[no-any-return,no-untyped-call]
+    return _LinearCrossEntropy.apply(hidden_NH, weight_VH, target_N, bias_V)
 
 
 class SampledSoftmax:

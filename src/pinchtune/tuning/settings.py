@@ -38,4 +38,6 @@ class TuningSettings(pydantic.BaseModel):
     dtype: Literal["auto", "float32", "bfloat16"] = pydantic.Field(
         "auto", description="auto: bfloat16 where the accelerator computes in it, else float32."
     )
-    report_to: tuple[str, ...] = pydantic.Field((), description="Trackers as transformers names them: wandb, mlflow ...")
+    report_to: tuple[str, ...] = pydantic.Field(
+        (), description="Trackers as transformers names them: wandb, mlflow ..."
+    )

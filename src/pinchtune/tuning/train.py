@@ -50,7 +50,9 @@ def encode_all(
             encoded.append(one)
             continue
         detail = f"{len(one.input_ids)} tokens, max_length is {settings.max_length}"
-        failures.append(Failure(id=example.id, language=example.language, stage="tune", reason="overlong", detail=detail))
+        failures.append(
+            Failure(id=example.id, language=example.language, stage="tune", reason="overlong", detail=detail)
+        )
     if failures and settings.overlong == "error":
         named = "; ".join(f"{f.id!r} in {f.language}: {f.detail}" for f in failures[:3])
         raise TrainingDataError(
@@ -60,6 +62,28 @@ def encode_all(
     if not encoded:
         raise TrainingDataError("There is no example to tune on.", hint="Check the mixture.")
     return encoded, failures
+
+
+def prove(
+    examples: Sequence[Example], *, base: str, settings: TuningSettings, on_note: Callable[[str], None] = lambda _: None
+) -> dict[str, Any]:
+    """Encode and prove every example without loading the model, and return what training would see.
+
+    Raises:
+        ModelError: no such model, or no chat template for it.
+        TrainingDataError: an example that would not train its response.
+    """
+    tokenizer = models.load_tokenizer(models.resolve(base, on_note=on_note).tokenizer)
+    stop = chat.ensure_template(tokenizer, settings.chat_template)
+    encoded, failures = encode_all(tokenizer, examples, settings)
+    return {
+        "n_examples": len(encoded),
+        "n_dropped": len(failures),
+        "n_tokens": sum(len(one.input_ids) for one in encoded),
+        "n_labels": sum(label != chat.IGNORED for one in encoded for label in one.labels),
+        "longest": max(len(one.input_ids) for one in encoded),
+        "stop_token": stop,
+    }
 
 
 def tune(

@@ -1,8 +1,8 @@
 """The reference judge: no model, no key; the answer nearer to the reference response wins.
 
-Nearness is chrF++ (Popović 2017, https://aclanthology.org/W17-4770/; sacrebleu's implementation, word order 2). An answer in
-the wrong language loses to one in the right language. Within `margin` points the first shown is preferred, so that the
-two orders disagree and the outcome is a tie.
+Nearness is chrF++ (Popović 2017, https://aclanthology.org/W17-4770/; sacrebleu's implementation, word order 2). An
+answer in the wrong language loses to one in the right language. Within `margin` points the first shown is preferred, so
+that the two orders disagree and the outcome is a tie.
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ class ReferenceJudge:
             for answer in (first, second)
         ]
         points = [self.points(answer.text, prompt.reference) for answer in (first, second)]
-        reply = f"chrF++ {points[0]:.1f} and {points[1]:.1f}; in {prompt.language}: {_said(right[0])} and {_said(right[1])}"
+        reply = (
+            f"chrF++ {points[0]:.1f} and {points[1]:.1f}; in {prompt.language}: {_said(right[0])} and {_said(right[1])}"
+        )
         if False in right and True in right:
             return Judgement("first" if right[0] else "second", reply=reply)
         return Judgement("second" if points[1] > points[0] + self._margin else "first", reply=reply)

@@ -1,0 +1,317 @@
+"""`pinch mix`, `tune`, `generate`, `judge` and `score`: one stage each, on plain files, with the same options."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pinchtune.cli.console import (
+    Console,
+    JsonOption,
+    OutputOption,
+    OverwriteOption,
+    QuietOption,
+    SeedOption,
+    quiet_libraries,
+    table,
+)
+from pinchtune.errors import PinchError
+
+PromptsArgument = Annotated[str, typer.Argument(help="pack, or a file of prompts or conversations.")]
+LanguagesOption = Annotated[str, typer.Option(help="Only these, as tags with commas: en,es,fi [default: all].")]
+LanguageOption = Annotated[str | None, typer.Option(help="Language of rows that name none.")]
+LimitOption = Annotated[int | None, typer.Option(min=1, help="At most this many prompts per language.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of single stages to the app."""
+    for command in (mix, tune, generate, judge, score):
+        app.command()(command)
+
+
+def _tags(text: str) -> list[str]:
+    from pinchtune import languages
+
+    return [language.tag for language in languages.parse_list(text)]
+
+
+def _numbers(text: str, kind: type) -> dict[str, Any]:
+    """Return {"en": 90, "es": 10} for "en=90,es=10"."""
+    found = {}
+    for part in text.split(","):
+        tag, _, number = part.partition("=")
+        try:
+            found[_tags(tag)[0]] = kind(number)
+        except (ValueError, IndexError):
+            raise PinchError(f"{part!r} is not a language and a number.", hint="Write en=90,es=10.") from None
+    return found
+
+
+def _finish(console: Console, kept: Any, lines: list[str]) -> None:
+    manifest = kept.manifest
+    if kept.reused:
+        console.note(f"{kept.folder} is there already, of the same settings and data; nothing was done again.")
+    failed = ", ".join(f"{count} {reason}" for reason, count in manifest.failed.items())
+    done = f"{manifest.n_out} of {manifest.n_in} records" + (f"; failed: {failed}" if failed else "")
+    value = {"folder": str(kept.folder), "reused": kept.reused, "manifest": manifest}
+    console.result(value, text="\n".join([*lines, f"{kept.folder}: {done}"]))
+
+
+def mix(
+    sources: Annotated[list[str], typer.Argument(help="pack, or files of examples in any of the field's shapes.")],
+    output: OutputOption,
+    design: Annotated[str, typer.Option(help="monolingual, pinch, uniform or custom.")] = "pinch",
+    n_examples: Annotated[int | None, typer.Option(min=1, help="Size of the mixture.")] = None,
+    base: Annotated[str, typer.Option(help="monolingual: the language. pinch: language of the rest.")] = "en",
+    languages: Annotated[str, typer.Option(help="pinch, uniform: the languages, as tags with commas.")] = "",
+    pinch_examples: Annotated[int | None, typer.Option(min=0, help="Size of the pinch, as a count.")] = None,
+    pinch_percent: Annotated[float | None, typer.Option(min=0, max=100, help="Or in percent.")] = None,
+    counts: Annotated[str, typer.Option(help="custom: en=90,es=10.")] = "",
+    shares: Annotated[str, typer.Option(help="custom: en=0.9,es=0.1, of --n-examples.")] = "",
+    language: LanguageOption = None,
+    seed: SeedOption = 0,
+    overwrite: OverwriteOption = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Draw a training set: English with a pinch of other languages, or another design.
+
+    Examples:
+        pinch mix pack --languages ar,fi,it --n-examples 100 --pinch-examples 24 --output mixtures/pinch
+        pinch mix english.jsonl spanish.jsonl --languages es --n-examples 1000 --pinch-percent 5 -o mixtures/es5
+    """
+    from pinchtune.errors import did_you_mean
+    from pinchtune.mixtures.designs import DESIGNS
+    from pinchtune.study import single
+
+    if design not in DESIGNS:
+        raise PinchError(f"There is no design {design!r}.", hint=did_you_mean(design, DESIGNS))
+    if n_examples is None and not counts:
+        raise PinchError("How large is the mixture to be?", hint="Give --n-examples (or --counts en=90,es=10).")
+    if design in ("pinch", "uniform") and not languages:
+        raise PinchError(f"The design {design} needs languages.", hint="--languages ar,fi,it")
+    by_design: dict[str, dict[str, Any]] = {
+        "monolingual": {"language": base, "n_examples": n_examples},
+        "pinch": {
+            "base": base,
+            "languages": _tags(languages),
+            "n_examples": n_examples,
+            "pinch_examples": pinch_examples,
+            "pinch_percent": pinch_percent,
+        },
+        "uniform": {"languages": _tags(languages), "n_examples": n_examples},
+        "custom": {
+            "counts": _numbers(counts, int) if counts else None,
+            "shares": _numbers(shares, float) if shares else None,
+            "n_examples": n_examples,
+        },
+    }
+    console = Console(quiet=quiet, as_json=as_json)
+    chosen = {"seed": seed, **by_design[design]}
+    kept = single.mix(sources, Path(output), design=design, options=chosen, language=language, overwrite=overwrite)
+    notes = kept.manifest.notes
+    lines = [table(["language", "examples"], list(notes["counts"].items()))]
+    if notes.get("n_duplicates"):
+        lines.append(f"{notes['n_duplicates']} duplicates were left out.")
+    _finish(console, kept, lines)
+
+
+def tune(
+    examples: Annotated[str, typer.Argument(help="A folder of `pinch mix`, pack, or a file of examples.")],
+    output: OutputOption,
+    base: Annotated[str, typer.Option(help="gemma3-270m, a folder, or organisation/name on the Hub.")] = "gemma3-270m",
+    method: Annotated[str, typer.Option(help="lora or full.")] = "lora",
+    rank: Annotated[int, typer.Option(help="LoRA rank.")] = 16,
+    alpha: Annotated[int, typer.Option(help="LoRA alpha.")] = 32,
+    learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 3e-4,
+    epochs: Annotated[float, typer.Option(help="Passes over the mixture.")] = 2,
+    batch_size: Annotated[int, typer.Option(help="Examples per step and device.")] = 8,
+    gradient_accumulation: Annotated[int, typer.Option(help="Batches per optimiser step.")] = 1,
+    max_length: Annotated[int, typer.Option(help="Tokens of a whole conversation.")] = 2048,
+    overlong: Annotated[str, typer.Option(help="error or drop, for conversations over --max-length.")] = "error",
+    chat_template: Annotated[str | None, typer.Option(help="gemma, chatml, plain or a Jinja file.")] = None,
+    softmax: Annotated[str, typer.Option(help="full or sampled (see docs/tuning.md).")] = "full",
+    language: LanguageOption = None,
+    seed: SeedOption = 0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Prove every example and leave.")] = False,
+    overwrite: OverwriteOption = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Tune a base model on a mixture; the output folder is the model, ready for transformers, PEFT and vLLM.
+
+    Every example is proven first: that its labels are its responses and their stop tokens, and nothing else.
+
+    Examples:
+        pinch tune mixtures/pinch --output models/pinch
+        pinch tune english.jsonl --base Qwen/Qwen2.5-0.5B --epochs 3 --dry-run --output models/english
+    """
+    import pydantic
+
+    from pinchtune.study import single
+    from pinchtune.tuning.settings import TuningSettings
+
+    try:
+        settings = TuningSettings.model_validate(
+            {
+                "method": method,
+                "rank": rank,
+                "alpha": alpha,
+                "learning_rate": learning_rate,
+                "epochs": epochs,
+                "batch_size": batch_size,
+                "gradient_accumulation": gradient_accumulation,
+                "max_length": max_length,
+                "overlong": overlong,
+                "chat_template": chat_template,
+                "softmax": softmax,
+            }
+        )
+    except pydantic.ValidationError as error:
+        faults = [f"--{str(f['loc'][0]).replace('_', '-')}: {f['msg']}, given {f['input']!r}" for f in error.errors()]
+        raise PinchError("; ".join(faults), hint="pinch tune --help") from None
+    console = Console(quiet=quiet, as_json=as_json)
+    quiet_libraries()
+    if dry_run:
+        from pinchtune.tuning.train import prove
+
+        found, _ = single.read_examples([examples], language=language)
+        proof = prove(found, base=base, settings=settings, on_note=console.note)
+        console.result(
+            proof,
+            text=f"{proof['n_examples']} examples proven: {proof['n_tokens']} tokens, "
+            f"{proof['n_labels']} of them trained; the longest has {proof['longest']}; "
+            f"each response ends with {proof['stop_token']}.",
+        )
+        return
+    with console.bar("tuning") as advance:
+        kept = single.tune(
+            examples,
+            Path(output),
+            base=base,
+            settings=settings,
+            seed=seed,
+            on_note=console.note,
+            advance=advance,
+            language=language,
+            overwrite=overwrite,
+        )
+    loss = kept.manifest.notes["loss"]
+    _finish(console, kept, [f"Loss {loss[0][1]:.2f} to {loss[-1][1]:.2f} nats per token."] if loss else [])
+
+
+def generate(
+    prompts: PromptsArgument,
+    output: OutputOption,
+    model: Annotated[str, typer.Option(help="A folder of `pinch tune`, gemma3-270m, or organisation/name.")],
+    name: Annotated[str | None, typer.Option(help="What answers call the model [default: its folder's name].")] = None,
+    engine: Annotated[str, typer.Option(help="See `pinch engines`.")] = "ctranslate2",
+    languages: LanguagesOption = "",
+    limit: LimitOption = None,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="Tokens of an answer at most.")] = 256,
+    temperature: Annotated[float, typer.Option(min=0, help="0 is greedy.")] = 0.0,
+    top_p: Annotated[float, typer.Option(min=0.01, max=1, help="Nucleus sampling.")] = 1.0,
+    batch_size: Annotated[int, typer.Option(min=1, help="Prompts in a batch.")] = 32,
+    language: LanguageOption = None,
+    seed: SeedOption = 0,
+    overwrite: OverwriteOption = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Answer prompts with a model. A killed run goes on where it was.
+
+    Examples:
+        pinch generate pack --model models/pinch --languages en,fi,he --output answers/pinch
+        pinch generate prompts.jsonl --model Qwen/Qwen2.5-0.5B-Instruct --engine transformers -o answers/qwen
+    """
+    from pinchtune.records import Sampling
+    from pinchtune.study import single
+
+    console = Console(quiet=quiet, as_json=as_json)
+    quiet_libraries()
+    asked = single.read_prompts(prompts, wanted=_tags(languages), language=language, limit=limit)
+    with console.bar("answering") as advance:
+        kept = single.generate(
+            asked,
+            Path(output),
+            model=model,
+            name=name or model.rstrip("/").rsplit("/", 1)[-1],
+            engine=engine,
+            sampling=Sampling(max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed),
+            batch_size=batch_size,
+            on_note=console.note,
+            advance=advance,
+            overwrite=overwrite,
+        )
+    _finish(console, kept, [])
+
+
+def judge(
+    prompts: PromptsArgument,
+    output: OutputOption,
+    candidate: Annotated[Path, typer.Option(help="Answers of the model whose wins are counted.")],
+    baseline: Annotated[Path, typer.Option(help="Answers of the model it is set against.")],
+    judge: Annotated[str, typer.Option(help="See `pinch engines`.")] = "reference",
+    margin: Annotated[float, typer.Option(min=0, help="reference: chrF++ points held equal.")] = 1.0,
+    languages: LanguagesOption = "",
+    limit: LimitOption = None,
+    language: LanguageOption = None,
+    seed: SeedOption = 0,
+    overwrite: OverwriteOption = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Judge two models' answers side by side, each pair in both orders.
+
+    Example: pinch judge pack --candidate answers/pinch --baseline answers/english --output verdicts
+    """
+    from pinchtune.study import single
+
+    del seed  # no judge of today draws; the option is the same everywhere
+    console = Console(quiet=quiet, as_json=as_json)
+    asked = single.read_prompts(prompts, wanted=_tags(languages), language=language, limit=limit)
+    with console.bar("judging") as advance:
+        kept = single.judge(
+            asked,
+            candidate,
+            baseline,
+            Path(output),
+            judge=judge,
+            settings={"margin": margin} if judge == "reference" else {},
+            advance=advance,
+            overwrite=overwrite,
+        )
+    _finish(console, kept, [])
+
+
+def score(
+    prompts: PromptsArgument,
+    output: OutputOption,
+    answers: Annotated[list[Path], typer.Option(help="A folder of `pinch generate`; once for each model.")],
+    verdicts: Annotated[list[Path] | None, typer.Option(help="A folder of `pinch judge`; may be repeated.")] = None,
+    seen: Annotated[str, typer.Option(help="Languages seen in tuning, as tags with commas.")] = "",
+    languages: LanguagesOption = "",
+    limit: LimitOption = None,
+    language: LanguageOption = None,
+    seed: SeedOption = 0,
+    overwrite: OverwriteOption = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Count verdicts and language fidelity, per language and in the means, with 95% intervals.
+
+    Example: pinch score pack --answers answers/pinch --answers answers/english --verdicts verdicts --output scores
+    """
+    from pinchtune.records import Score
+    from pinchtune.report.summary import gains, summary_table
+    from pinchtune.store import read_records
+    from pinchtune.study import single
+
+    console = Console(quiet=quiet, as_json=as_json)
+    asked = single.read_prompts(prompts, wanted=_tags(languages), language=language, limit=limit)
+    inputs = single.gather(asked, answers, verdicts or [], seen=_tags(seen))
+    kept = single.score(inputs, Path(output), seed=seed, overwrite=overwrite)
+    scores = list(read_records(Path(output) / "records.jsonl", Score))
+    _finish(console, kept, [table(*summary_table(scores)), *gains(scores)])

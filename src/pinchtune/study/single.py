@@ -1,0 +1,315 @@
+"""One stage at a time, on plain files: what `pinch mix`, `tune`, `generate`, `judge` and `score` do.
+
+Each writes a folder with records.jsonl (for `tune`, the model) and a manifest. The same command on the same files does
+nothing again; a killed one goes on; another result in the folder is left alone unless `overwrite`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from pinchtune import languages, store
+from pinchtune.errors import DataError, PinchError
+from pinchtune.generation.engine import open_engine
+from pinchtune.judging.judge import open_judge
+from pinchtune.records import Answer, Example, Prompt, Sampling, Verdict
+from pinchtune.scoring.scores import Comparison
+from pinchtune.sources import files, pack
+from pinchtune.study import work
+from pinchtune.study.graph import VERSIONS
+from pinchtune.study.keep import RECORDS, Result, holds_other, is_kept, keep
+from pinchtune.study.work import Advance
+from pinchtune.tuning.settings import TuningSettings
+
+PACK = "pack"
+Note = Callable[[str], None]
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """What a command has in its output folder."""
+
+    folder: Path
+    manifest: store.Manifest
+    #: The result was there already.
+    reused: bool
+
+
+def records_file(path: Path) -> Path:
+    """Return the records of a stage's folder, or the file itself."""
+    return path / RECORDS if path.is_dir() else path
+
+
+def read_examples(sources: Sequence[str], *, language: str | None = None) -> tuple[list[Example], int]:
+    """Return the examples of all sources and how many duplicates were left out.
+
+    Args:
+        sources: "pack" (its training split), files, or folders of `pinch mix`.
+        language: Of rows that name none.
+
+    Raises:
+        DataError: an unreadable file or row.
+    """
+    found: list[Example] = []
+    duplicates = 0
+    for source in sources:
+        if source == PACK:
+            found += pack.examples()
+            continue
+        loaded = files.load_examples(records_file(Path(source)), language=language)
+        found += loaded.examples
+        duplicates += loaded.n_duplicates
+    return found, duplicates
+
+
+def read_prompts(
+    source: str, *, wanted: Sequence[str] = (), language: str | None = None, limit: int | None = None
+) -> list[Prompt]:
+    """Return evaluation instructions.
+
+    Args:
+        source: "pack" (its evaluation split) or a file.
+        wanted: Only these languages; none: all.
+        language: Of rows that name none.
+        limit: At most this many per language, the first.
+
+    Raises:
+        DataError: an unreadable file or row, or a wanted language without a prompt.
+    """
+    tags = [languages.parse(tag).tag for tag in wanted]
+    if source == PACK:
+        return list(pack.prompts(tags or None, limit=limit))
+    path = records_file(Path(source))
+    found = files.load_prompts(path, language=language)
+    there = list(dict.fromkeys(prompt.language for prompt in found))
+    missing = [tag for tag in tags if tag not in there]
+    if missing:
+        raise DataError(
+            path, None, f"has no prompt in {', '.join(missing)}.", hint=f"Its languages: {', '.join(there)}."
+        )
+    count: dict[str, int] = dict.fromkeys(there, 0)
+    kept = []
+    for prompt in found:
+        count[prompt.language] += 1
+        if prompt.language in (tags or there) and (limit is None or count[prompt.language] <= limit):
+            kept.append(prompt)
+    return kept
+
+
+def read_answers(path: Path) -> list[Answer]:
+    """Return one model's answers.
+
+    Raises:
+        DataError: an unreadable file, answers of several models, or two answers to one prompt.
+    """
+    source = records_file(path)
+    answers = list(store.read_records(source, Answer))
+    models = sorted({one.model for one in answers})
+    if len(models) != 1:
+        raise DataError(source, None, f"holds answers of {len(models)} models: {', '.join(models)}.", hint="One each.")
+    seen: set[tuple[str, str]] = set()
+    for number, one in enumerate(answers, 1):
+        if (one.id, one.language) in seen:
+            raise DataError(source, number, f"answers {one.id!r} in {one.language} twice.", hint="Leave one out.")
+        seen.add((one.id, one.language))
+    return answers
+
+
+def mix(
+    sources: Sequence[str],
+    output: Path,
+    *,
+    design: str,
+    options: Mapping[str, Any],
+    language: str | None = None,
+    overwrite: bool = False,
+) -> Kept:
+    """Draw a mixture of `design` (a name of `pinchtune.mixtures.designs.DESIGNS`) into `output`."""
+    pool, duplicates = read_examples(sources, language=language)
+
+    def draw() -> Result:
+        made = work.mix(output, pool, design=design, options=options)
+        return msgspec.structs.replace(made, notes=made.notes | {"n_duplicates": duplicates})
+
+    return _stage("mix", output, {"design": design, **options}, {"examples": pool}, draw, overwrite=overwrite)
+
+
+def tune(
+    source: str,
+    output: Path,
+    *,
+    base: str,
+    settings: TuningSettings,
+    seed: int,
+    on_note: Note,
+    advance: Advance,
+    language: str | None = None,
+    overwrite: bool = False,
+) -> Kept:
+    """Tune `base` on the examples of `source` into `output`, which is then the model's folder."""
+    examples, _ = read_examples([source], language=language)
+
+    def train() -> Result:
+        return work.tune(
+            output,
+            examples,
+            base=base,
+            settings=settings,
+            seed=seed,
+            model_folder=output,
+            on_note=on_note,
+            advance=advance,
+        )
+
+    keyed = {"base_model": base, "seed": seed, **settings.model_dump(mode="json")}
+    return _stage("tune", output, keyed, {"examples": examples}, train, overwrite=overwrite)
+
+
+def generate(
+    prompts: Sequence[Prompt],
+    output: Path,
+    *,
+    model: str,
+    name: str,
+    engine: str,
+    sampling: Sampling,
+    batch_size: int,
+    on_note: Note,
+    advance: Advance,
+    overwrite: bool = False,
+) -> Kept:
+    """Answer prompts with a model into `output`; `name` is what the answers call it."""
+    opened = []
+
+    def ask() -> Result:
+        def open_once() -> Any:
+            opened.append(open_engine(engine, model, on_note=on_note))
+            return opened[0]
+
+        try:
+            return work.generate(
+                output,
+                prompts,
+                open_engine=open_once,
+                model=name,
+                sampling=sampling,
+                batch_size=batch_size,
+                advance=advance,
+            )
+        finally:
+            for one in opened:
+                one.close()
+
+    keyed = {"model": model, "name": name, "engine": engine, "batch_size": batch_size, **sampling.to_dict()}
+    return _stage("answer", output, keyed, {"prompts": list(prompts)}, ask, overwrite=overwrite)
+
+
+def judge(
+    prompts: Sequence[Prompt],
+    candidate: Path,
+    baseline: Path,
+    output: Path,
+    *,
+    judge: str,
+    settings: Mapping[str, Any],
+    advance: Advance,
+    overwrite: bool = False,
+) -> Kept:
+    """Judge two models' answers side by side, in both orders, into `output`."""
+    answers, others = read_answers(candidate), read_answers(baseline)
+    if answers[0].model == others[0].model:
+        raise PinchError(
+            f"Both folders hold answers of a model called {answers[0].model!r}.",
+            hint="Give one another name: pinch generate --name.",
+        )
+    tags = sorted({prompt.language for prompt in prompts})
+
+    def compare() -> Result:
+        opened = open_judge(judge, languages=tags, **settings)
+        return work.judge(output, prompts, work.by_key(answers), work.by_key(others), judge=opened, advance=advance)
+
+    keyed = {"judge": judge, "candidate": answers[0].model, "baseline": others[0].model, **settings}
+    inputs = {"prompts": list(prompts), "candidate": answers, "baseline": others}
+    return _stage("judge", output, keyed, inputs, compare, overwrite=overwrite)
+
+
+def gather(
+    prompts: Sequence[Prompt], answers: Sequence[Path], verdicts: Sequence[Path], *, seen: Sequence[str]
+) -> work.Scored:
+    """Read what scores are made of, and identify the languages of the answers.
+
+    Raises:
+        DataError: an unreadable file, or verdicts on a model of which no answers were given.
+    """
+    read = [one for path in answers for one in read_answers(path)]
+    models = list(dict.fromkeys(one.model for one in read))
+    judged = [one for path in verdicts for one in store.read_records(records_file(path), Verdict)]
+    pairs: dict[frozenset[str], Comparison] = {}
+    for verdict in judged:
+        # The driver shows the candidate first in the first of the two orders.
+        pairs.setdefault(frozenset((verdict.first, verdict.second)), Comparison(verdict.first, verdict.second))
+    for unknown in sorted({name for pair in pairs for name in pair} - set(models)):
+        raise PinchError(
+            f"The verdicts are on a model {unknown!r}, of which no answers were given.",
+            hint=f"Give its folder too: --answers. Given: {', '.join(models)}.",
+        )
+    from pinchtune.identification import Identifier
+    from pinchtune.judging.fidelity import fidelity
+
+    tags = [languages.parse(tag).tag for tag in seen]
+    identifier = Identifier({prompt.language for prompt in prompts})
+    return work.Scored(
+        prompts=list(prompts),
+        answers=read,
+        identified=list(fidelity(read, work.by_key(prompts), identifier)),
+        verdicts=judged,
+        comparisons=list(pairs.values()),
+        seen=dict.fromkeys(models, tags),
+    )
+
+
+def score(inputs: work.Scored, output: Path, *, seed: int, overwrite: bool = False) -> Kept:
+    """Write the scores of `inputs` into `output`, with the outcomes and language identifications behind them."""
+
+    def count() -> Result:
+        scores, outcomes = work.score(inputs, seed=seed)
+        store.write_records(output / RECORDS, scores)
+        store.write_records(output / "outcomes.jsonl", outcomes)
+        store.write_records(output / "languages.jsonl", inputs.identified)
+        return Result(
+            n_in=len(outcomes), n_out=len(scores), libraries=("numpy", "py3langid", "lingua-language-detector")
+        )
+
+    keyed = {"seed": seed, "seen": inputs.seen}
+    read = {"prompts": inputs.prompts, "answers": inputs.answers, "verdicts": inputs.verdicts}
+    return _stage("score", output, keyed, read, count, overwrite=overwrite)
+
+
+def _stage(
+    kind: str,
+    output: Path,
+    settings: Mapping[str, Any],
+    inputs: Mapping[str, Any],
+    do: Callable[[], Result],
+    *,
+    overwrite: bool,
+) -> Kept:
+    keys = {name: store.content_key(records) for name, records in inputs.items()}
+    keyed = {"kind": kind, "version": VERSIONS[kind], "settings": dict(settings), "inputs": keys}
+    key = store.content_key(keyed)
+    if is_kept(output, key):
+        manifest = store.read_manifest(output)
+        assert manifest is not None
+        return Kept(output, manifest, reused=True)
+    if holds_other(output, key) and not overwrite:
+        raise PinchError(
+            f"{output} holds the result of other settings or other data.",
+            hint="Choose another --output, or add --overwrite to replace it.",
+        )
+    draft = store.Manifest(
+        key=key, step=output.name, kind=kind, version=VERSIONS[kind], settings=dict(settings), inputs=keys
+    )
+    return Kept(output, keep(output, draft, do), reused=False)

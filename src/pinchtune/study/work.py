@@ -1,0 +1,172 @@
+"""What a step does once its inputs are read: it calls the stage and writes the records into the step's folder.
+
+Shared by the steps of a study (`pinchtune.study.steps`) and by single stages on plain files (`pinchtune.study.single`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from pinchtune import store
+from pinchtune.generation.answer import answer
+from pinchtune.generation.engine import Engine
+from pinchtune.identification import Identifier
+from pinchtune.judging.fidelity import fidelity
+from pinchtune.judging.judge import Judge
+from pinchtune.judging.side_by_side import judge_both_orders, outcomes, pair_up
+from pinchtune.mixtures.designs import DESIGNS, describe
+from pinchtune.records import Answer, Example, Failure, Identified, Outcome, Prompt, Sampling, Score, Verdict
+from pinchtune.scoring.scores import Comparison, score_study
+from pinchtune.sources import pack
+from pinchtune.study.keep import FAILURES, RECORDS, Result
+from pinchtune.tuning.settings import TuningSettings
+
+#: Told how much of the work is done, 0 to 1.
+Advance = Callable[[float], None]
+#: (id, language) names a prompt or an answer.
+Key = tuple[str, str]
+
+
+def mix(folder: Path, pool: Sequence[Example], *, design: str, options: Mapping[str, Any]) -> Result:
+    """Draw a mixture; the manifest's notes say which id went to which language."""
+    drawn: list[Example] = DESIGNS[design](pool, **options)
+    store.write_records(folder / RECORDS, drawn)
+    return Result(n_in=len(pool), n_out=len(drawn), notes=describe(drawn))
+
+
+def tune(
+    folder: Path,
+    examples: Sequence[Example],
+    *,
+    base: str,
+    settings: TuningSettings,
+    seed: int,
+    model_folder: Path,
+    on_note: Callable[[str], None],
+    advance: Advance,
+) -> Result:
+    """Tune a model into `model_folder`; the loss curve goes to the manifest's notes."""
+    from pinchtune.tuning.train import tune as tune_model
+
+    tuned = tune_model(
+        examples,
+        base=base,
+        output=model_folder,
+        settings=settings,
+        seed=seed,
+        texts=(turn.content for entry in pack.select(split="train") for turn in entry.turns),
+        on_note=on_note,
+        on_progress=lambda done, total: advance(done / max(total, 1)),
+    )
+    notes = {"n_tokens": tuned.n_tokens, "n_labels": tuned.n_labels, "loss": [list(pair) for pair in tuned.loss]}
+    libraries = ("torch", "transformers", "peft", "accelerate")
+    return with_failures(folder, len(examples), tuned.n_examples, tuned.failures, notes=notes, libraries=libraries)
+
+
+def generate(
+    folder: Path,
+    prompts: Sequence[Prompt],
+    *,
+    open_engine: Callable[[], Engine],
+    model: str,
+    sampling: Sampling,
+    batch_size: int,
+    advance: Advance,
+) -> Result:
+    """Answer prompts, going on after those that an earlier, killed run finished; no engine is opened for none."""
+    log = store.RecordLog(folder / "finished.jsonl", Answer)
+    left = [prompt for prompt in prompts if _log_key(prompt) not in log.finished]
+    try:
+        if left:
+            for one in answer(left, open_engine(), model=model, sampling=sampling, batch_size=batch_size):
+                log.add(_log_key(one), one)
+                advance(len(log.finished) / len(prompts))
+    finally:
+        log.close()
+    store.write_records(folder / RECORDS, [log.finished[_log_key(prompt)] for prompt in prompts])
+    log.path.unlink(missing_ok=True)
+    return Result(n_in=len(prompts), n_out=len(prompts), libraries=("ctranslate2", "torch", "transformers"))
+
+
+def _log_key(record: Prompt | Answer) -> str:
+    return f"{record.language}/{record.id}"
+
+
+def identify(folder: Path, answers: Sequence[Answer], prompts: Sequence[Prompt], languages: Iterable[str]) -> Result:
+    """Say of each answer which language it is in."""
+    found = list(fidelity(answers, by_key(prompts), Identifier(languages)))
+    store.write_records(folder / RECORDS, found)
+    return Result(n_in=len(answers), n_out=len(found), libraries=("py3langid", "lingua-language-detector"))
+
+
+def judge(
+    folder: Path,
+    prompts: Sequence[Prompt],
+    candidate: Mapping[Key, Answer],
+    baseline: Mapping[Key, Answer],
+    *,
+    judge: Judge,
+    advance: Advance,
+) -> Result:
+    """Judge every pair in both orders; a pair without an answer, or a judge without a verdict, is a `Failure`."""
+    verdicts: list[Verdict] = []
+    failures: list[Failure] = []
+    for number, pair in enumerate(pair_up(prompts, candidate, baseline), 1):
+        for one in [pair] if isinstance(pair, Failure) else judge_both_orders(*pair, judge):
+            if isinstance(one, Failure):
+                failures.append(one)
+            else:
+                verdicts.append(one)
+        advance(number / len(prompts))
+    store.write_records(folder / RECORDS, verdicts)
+    libraries = ("sacrebleu", "py3langid", "lingua-language-detector")
+    return with_failures(folder, 2 * len(prompts), len(verdicts), failures, libraries=libraries)
+
+
+class Scored(msgspec.Struct, frozen=True, kw_only=True):
+    """What scores are made of."""
+
+    prompts: list[Prompt]
+    answers: list[Answer]
+    identified: list[Identified]
+    verdicts: list[Verdict]
+    comparisons: list[Comparison]
+    #: Model -> languages of its tuning set.
+    seen: dict[str, list[str]]
+
+
+def score(inputs: Scored, *, seed: int) -> tuple[list[Score], list[Outcome]]:
+    """Return all scores, and the outcomes that the side-by-side ones count."""
+    decided = [
+        one
+        for pair in inputs.comparisons
+        for one in outcomes(inputs.verdicts, candidate=pair.candidate, baseline=pair.baseline)
+    ]
+    scores = score_study(
+        prompts=inputs.prompts,
+        answers=inputs.answers,
+        outcomes=decided,
+        identified=inputs.identified,
+        comparisons=inputs.comparisons,
+        seen=inputs.seen,
+        seed=seed,
+    )
+    return scores, decided
+
+
+def by_key(records: Iterable[Any]) -> dict[Key, Any]:
+    """Return (id, language) -> record."""
+    return {(one.id, one.language): one for one in records}
+
+
+def with_failures(folder: Path, n_in: int, n_out: int, failures: Iterable[Failure], **more: Any) -> Result:
+    """Write what could not be done beside the records, and count it by reason."""
+    listed = list(failures)
+    if listed:
+        store.write_records(folder / FAILURES, listed)
+    return Result(n_in=n_in, n_out=n_out, failed=dict(Counter(failure.reason for failure in listed)), **more)
