@@ -20,7 +20,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record as plain Python values, defaults included."""
-        return {name: msgspec.to_builtins(getattr(self, name)) for name in self.__struct_fields__}
+        return {name: msgspec.json.decode(msgspec.json.encode(getattr(self, name))) for name in self.__struct_fields__}
 
 
 class Message(Record, frozen=True, kw_only=True):

@@ -41,9 +41,8 @@ class CTranslate2Engine:
         self._generator: Any = None
         try:
             folder = self._convert(source)
-            device = "cuda" if self._library.get_cuda_device_count() else "cpu"
-            # One batch at a time on all cores: several at once would share the same memory bandwidth.
-            self._generator = self._library.Generator(str(folder), device=device, compute_type="int8")
+            self._folder = folder
+            self._generator = self._load()
         except BaseException:
             self.close()
             raise
@@ -70,6 +69,11 @@ class CTranslate2Engine:
             shutil.rmtree(self._temporary / "merged", ignore_errors=True)
         return self._temporary / "converted"
 
+    def _load(self) -> Any:
+        device = "cuda" if self._library.get_cuda_device_count() else "cpu"
+        # One batch at a time on all cores: several at once would share the same memory bandwidth.
+        return self._library.Generator(str(self._folder), device=device, compute_type="int8")
+
     def length(self, messages: Sequence[Message]) -> int:
         """Return the prompt's length in tokens."""
         return len(chat.encode_prompt(self._tokenizer, messages))
@@ -82,7 +86,10 @@ class CTranslate2Engine:
         ]
         options: dict[str, Any] = {"sampling_topk": 1}
         if sampling.temperature > 0:
+            # The library seeds a worker's draws when the worker is made, so a batch that is to be the same whatever
+            # came before it needs a new one; the weights are still in the system's file cache.
             self._library.set_random_seed(sampling.seed)
+            self._generator = self._load()
             options = {
                 "sampling_topk": 0,
                 "sampling_topp": sampling.top_p,

@@ -1,0 +1,116 @@
+import json
+
+import pytest
+
+from pinchtune import recipe
+from pinchtune.errors import DataError, RecipeError
+
+MINIMAL = {
+    "name": "mine",
+    "languages": ["en", "fi"],
+    "mixtures": {
+        "english": {"design": "monolingual", "n_examples": 10},
+        "pinch": {"design": "pinch", "languages": ["fi"], "n_examples": 10, "pinch_examples": 2},
+    },
+    "comparisons": [{"candidate": "pinch", "baseline": "english"}],
+}
+
+
+def faults(**changes):
+    with pytest.raises(RecipeError) as raised:
+        recipe.parse(MINIMAL | changes)
+    return list(raised.value.faults)
+
+
+@pytest.mark.parametrize("name", recipe.shipped())
+def test_every_shipped_recipe_is_valid(name):
+    assert recipe.load(name).mixtures
+
+
+def test_quickstart_is_shipped():
+    assert "quickstart" in recipe.shipped()
+
+
+def test_a_minimal_recipe_has_defaults():
+    made = recipe.parse(MINIMAL)
+    assert made.tuning.method == "lora"
+    assert made.models == ["english", "pinch"]
+
+
+def test_the_base_model_answers_where_a_comparison_names_it():
+    made = recipe.parse(MINIMAL | {"comparisons": [{"candidate": "pinch", "baseline": "base"}]})
+    assert made.models == ["base", "english", "pinch"]
+
+
+def test_an_unknown_key_suggests_the_nearest():
+    assert faults(tunning={}) == [f for f in faults(tunning={}) if "Did you mean tuning" in f]
+    assert "Did you mean learning_rate" in faults(tuning={"learning_rat": 1})[0]
+    assert "mixtures.pinch" in faults(mixtures={"pinch": MINIMAL["mixtures"]["pinch"] | {"pinch_exampels": 3}})[0]
+
+
+def test_all_faults_come_at_once():
+    found = faults(name="Not A Name", seed=-1, languages=["en", "finnish"], generation={"engine": "vlm"})
+    assert len(found) == 4
+    assert any("Did you mean fi" in one for one in found)
+    assert any(one.startswith("seed:") for one in found)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"comparisons": [{"candidate": "pinhc", "baseline": "english"}]}, "Did you mean pinch"),
+        ({"comparisons": [{"candidate": "pinch", "baseline": "pinch"}]}, "compared with itself"),
+        ({"languages": ["en", "en"]}, "listed twice"),
+        ({"languages": []}, "languages"),
+        ({"mixtures": {}}, "mixtures"),
+        ({"mixtures": {"base": MINIMAL["mixtures"]["english"]}}, "may not be called base"),
+        ({"mixtures": {"a": {"design": "pinhc"}}}, "mixtures.a"),
+        ({"mixtures": {"a": {"design": "pinch", "languages": ["fi"], "n_examples": 5}}}, "either pinch_examples"),
+        ({"mixtures": {"a": {"design": "custom", "shares": {"en": 1.0}}}}, "shares need n_examples"),
+        ({"judging": {"judge": "refrence"}}, "Did you mean reference"),
+    ],
+)
+def test_a_fault_says_where_and_what_is_allowed(changes, words):
+    assert words in " ".join(faults(**changes))
+
+
+def test_a_missing_key_is_named():
+    with pytest.raises(RecipeError, match="name: is missing"):
+        recipe.parse({key: value for key, value in MINIMAL.items() if key != "name"})
+
+
+def test_a_file_that_is_no_yaml_is_named_with_its_line(tmp_path):
+    path = tmp_path / "r.yaml"
+    path.write_text("name: mine\nlanguages: [en, fi\nseed: 3\n")
+    with pytest.raises(DataError, match=r"r\.yaml, line \d: not YAML"):
+        recipe.load(path)
+
+
+def test_a_missing_file_suggests_a_shipped_recipe(tmp_path):
+    with pytest.raises(DataError, match="there is no such recipe") as raised:
+        recipe.load("quickstrat")
+    assert "Did you mean quickstart" in raised.value.hint
+    with pytest.raises(DataError, match="not a recipe"):
+        recipe.load(tmp_path)
+
+
+def test_a_list_is_no_recipe(tmp_path):
+    (tmp_path / "r.yaml").write_text("- a\n- b\n")
+    with pytest.raises(DataError, match="keys and values"):
+        recipe.load(tmp_path / "r.yaml")
+
+
+def test_overrides_replace_top_level_keys():
+    assert recipe.load("quickstart", seed=7).seed == 7
+    assert recipe.load("quickstart", seed=None).seed == 0
+
+
+def test_the_schema_describes_every_key():
+    schema = json.loads(recipe.schema())
+    assert set(MINIMAL) <= set(schema["properties"])
+    assert all("description" in one for one in schema["$defs"]["TuningSettings"]["properties"].values())
+
+
+def test_a_recipe_survives_json():
+    made = recipe.parse(MINIMAL)
+    assert recipe.parse(json.loads(json.dumps(made.model_dump(mode="json")))) == made

@@ -1,0 +1,88 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pinchtune.tuning import loss
+
+
+def layer(n, size, vocabulary, seed):
+    generator = torch.Generator().manual_seed(seed)
+    hidden = torch.randn(n, size, generator=generator, dtype=torch.float64).requires_grad_()
+    weight = torch.randn(vocabulary, size, generator=generator, dtype=torch.float64).requires_grad_()
+    return hidden, weight, torch.randint(vocabulary, (n,), generator=generator)
+
+
+@given(n=st.integers(1, 12), size=st.integers(1, 9), vocabulary=st.integers(2, 300), seed=st.integers(0, 999))
+def test_value_and_gradients_are_those_of_the_whole_softmax(n, size, vocabulary, seed):
+    hidden, weight, target = layer(n, size, vocabulary, seed)
+    expected = torch.nn.functional.cross_entropy(hidden @ weight.T, target, reduction="sum")
+    expected_gradients = torch.autograd.grad(expected, (hidden, weight))
+    found = loss.linear_cross_entropy(hidden, weight, target)
+    gradients = torch.autograd.grad(found, (hidden, weight))
+    torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=1e-4)
+    for one, other in zip(gradients, expected_gradients, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+
+
+def test_blocks_of_the_vocabulary_make_one_softmax(monkeypatch):
+    hidden, weight, target = layer(5, 4, 100, 0)
+    whole = loss.linear_cross_entropy(hidden, weight, target)
+    monkeypatch.setattr(loss, "BLOCK", 7)
+    torch.testing.assert_close(loss.linear_cross_entropy(hidden, weight, target), whole)
+
+
+def test_large_logits_do_not_overflow():
+    hidden, weight, target = layer(3, 4, 50, 1)
+    assert torch.isfinite(loss.linear_cross_entropy(hidden * 1e3, weight * 1e3, target))
+
+
+def test_a_frozen_output_layer_gets_no_gradient():
+    hidden, weight, target = layer(3, 4, 50, 2)
+    loss.linear_cross_entropy(hidden, weight.detach(), target).backward()
+    assert hidden.grad is not None
+    assert weight.grad is None
+
+
+def test_a_sampled_softmax_that_draws_everything_is_the_whole_one():
+    hidden, weight, target = layer(6, 4, 60, 3)
+    hidden, weight = hidden.float(), weight.float()
+    kept = sorted(set(target.tolist()))
+    sampled = loss.SampledSoftmax(weight, kept, n_drawn=60).loss(hidden, target)
+    torch.testing.assert_close(sampled, loss.linear_cross_entropy(hidden, weight, target))
+
+
+def test_a_sampled_softmax_is_right_on_average():
+    hidden, weight, target = layer(6, 4, 400, 4)
+    hidden, weight = hidden.float() * 0.3, weight.float()
+    sampled = loss.SampledSoftmax(weight, sorted(set(target.tolist())), n_drawn=100)
+    mean = torch.stack([sampled.loss(hidden, target).detach() for _ in range(200)]).mean()
+    torch.testing.assert_close(mean, loss.linear_cross_entropy(hidden, weight, target).detach(), rtol=0.02, atol=0.05)
+
+
+@pytest.mark.parametrize("kept", [None, "all"])
+def test_an_installed_loss_is_the_models_own(tiny_model, kept):
+    from pinchtune.models import load_model, resolve
+
+    model = load_model(resolve(str(tiny_model)))
+    ids = torch.tensor([[2, 7, 8, 9, 10, 11], [2, 20, 21, 22, 0, 0]])
+    mask = torch.tensor([[1] * 6, [1] * 4 + [0] * 2])
+    labels = ids.clone()
+    labels[:, :2] = -100
+    labels[1, 4:] = -100
+    with torch.no_grad():
+        expected = model(input_ids=ids, attention_mask=mask, labels=labels).loss
+        assert loss.install(model, kept=None if kept is None else list(range(model.config.vocab_size)))
+        found = model(input_ids=ids, attention_mask=mask, labels=labels).loss
+        assert model(input_ids=ids, attention_mask=mask).logits.shape == (2, 6, model.config.vocab_size)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_an_output_layer_with_soft_capping_is_left_alone(tiny_model):
+    from pinchtune.models import load_model, resolve
+
+    model = load_model(resolve(str(tiny_model)))
+    model.config.final_logit_softcapping = 30.0
+    before = model.forward
+    assert loss.install(model) is False
+    assert model.forward == before
