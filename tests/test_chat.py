@@ -19,9 +19,9 @@ def tokenizer(tiny_model):
 
 
 def test_the_familys_template_is_found_by_its_turn_markers(tokenizer):
-    assert chat.stop_token(tokenizer) == "<end_of_turn>"
+    assert chat.stop_token(tokenizer) == "<eos>"
     rendered = chat.render(tokenizer, example("a", user="Hi", assistant="Hello").messages, answer_next=False)
-    assert rendered == ("<bos><start_of_turn>user\nHi<end_of_turn>\n<start_of_turn>model\nHello<end_of_turn>\n")
+    assert rendered == ("<bos><start_of_turn>user\nHi<end_of_turn>\n<start_of_turn>model\nHello<eos>\n")
 
 
 def test_the_prompt_ends_where_the_model_speaks(tokenizer):
@@ -36,7 +36,7 @@ def test_a_system_turn_leads_the_first_user_turn(tokenizer):
 def test_labels_are_the_response_and_its_stop_token_alone(tokenizer):
     encoded = chat.encode(tokenizer, example("a", user="What now?", assistant="Nothing at all."))
     trained = [label for label in encoded.labels if label != chat.IGNORED]
-    assert tokenizer.decode(trained) == "Nothing at all.<end_of_turn>"
+    assert tokenizer.decode(trained) == "Nothing at all.<eos>"
     assert len(encoded.labels) == len(encoded.input_ids)
     assert all(label in (chat.IGNORED, token) for label, token in zip(encoded.labels, encoded.input_ids, strict=True))
 
@@ -48,7 +48,7 @@ def test_every_response_of_a_conversation_is_trained(tokenizer):
     )
     encoded = chat.encode(tokenizer, Example(id="a", language="en", messages=turns))
     trained = tokenizer.decode([label for label in encoded.labels if label != chat.IGNORED])
-    assert trained == "First.<end_of_turn>Second.<end_of_turn>"
+    assert trained == "First.<eos>Second.<eos>"
     assert tokenizer.decode(encoded.input_ids).count("<bos>") == 1
 
 
@@ -68,7 +68,7 @@ def test_any_text_is_proven_or_refused_by_name(tiny_tokenizer, user, response):
     except TrainingDataError as error:
         assert "'some-id'" in str(error)
     else:
-        stop = tiny_tokenizer.convert_tokens_to_ids("<end_of_turn>")
+        stop = tiny_tokenizer.eos_token_id
         assert encoded.labels[-1] == stop
 
 

@@ -22,7 +22,8 @@ _GEMMA = """\
 {{ bos_token }}{% if messages[0].role == 'system' %}{% set lead = messages[0].content | trim + '\n\n' %}\
 {% set turns = messages[1:] %}{% else %}{% set lead = '' %}{% set turns = messages %}{% endif %}\
 {% for message in turns %}<start_of_turn>{{ 'model' if message.role == 'assistant' else message.role }}
-{{ (lead if loop.first else '') + message.content | trim }}<end_of_turn>
+{{ (lead if loop.first else '') + message.content | trim }}\
+{{ eos_token if message.role == 'assistant' else '<end_of_turn>' }}
 {% endfor %}{% if add_generation_prompt %}<start_of_turn>model
 {% endif %}"""
 
@@ -39,6 +40,8 @@ _PLAIN = """\
 {% endfor %}{% if add_generation_prompt %}### Assistant:
 {% endif %}"""
 
+# Gemma's own template ends every turn with <end_of_turn>. In the base model that token is as untrained as thousands of
+# unused ones beside it, and a frozen output layer cannot tell them apart; <eos> it knows (docs/decisions/0003).
 BUILT_IN = {"gemma": _GEMMA, "chatml": _CHATML, "plain": _PLAIN}
 #: A marker in the vocabulary that tells the family.
 _FAMILY_MARKERS = {"<start_of_turn>": "gemma", "<|im_start|>": "chatml"}

@@ -295,5 +295,3 @@ def _keys_at(parts: list[str], value: Any) -> list[str]:
         return list(designs[value["mixtures"][parts[1]]["design"]].model_fields)
     kind = ComparisonSettings if parts[:1] == ["comparisons"] else kinds.get(".".join(parts))
     return list(kind.model_fields) if kind else []
-
-

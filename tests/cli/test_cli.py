@@ -13,7 +13,7 @@ PINCH = [sys.executable, "-W", "ignore", "-c", "from pinchtune.cli import main; 
 
 
 def pinch(*words, cwd=None):
-    return subprocess.run([*PINCH, *map(str, words)], capture_output=True, text=True, cwd=cwd, timeout=300)
+    return subprocess.run([*PINCH, *map(str, words)], capture_output=True, text=True, cwd=cwd, timeout=300, check=False)
 
 
 @pytest.mark.parametrize(
@@ -116,9 +116,8 @@ def test_a_command_done_before_says_so(tmp_path):
 
 def test_every_stage_in_a_row_on_plain_files(tmp_path, tiny_model):
     def run(*words):
-        return subprocess.run(
-        [*PINCH, *map(str, words)], check=True, capture_output=True, text=True, cwd=tmp_path
-    )
+        return subprocess.run([*PINCH, *map(str, words)], check=True, capture_output=True, text=True, cwd=tmp_path)
+
     run("mix", "pack", "--languages", "fi", "--n-examples", 8, "--pinch-percent", 25, "-o", "mix")
     proof = run("tune", "mix", "--base", tiny_model, "--dry-run", "--json", "-o", "model")
     assert json.loads(proof.stdout)["n_examples"] == 8
@@ -212,7 +211,8 @@ def test_ctrl_c_is_exit_code_130_and_the_next_run_goes_on(tmp_path, tiny_model):
 def test_a_reader_that_leaves_is_no_error():
     process = subprocess.Popen([*PINCH, "pack", "list", "--ids"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     process.stdout.close()
-    errors = process.stderr.read()
+    with process.stderr as stream:
+        errors = stream.read()
     process.wait()
     assert b"Traceback" not in errors
 

@@ -2,12 +2,11 @@ import json
 
 import pytest
 
-from pinchtune.errors import ModelError, TrainingDataError
+from pinchtune.errors import ModelError
 from pinchtune.models import load_model, load_tokenizer, resolve
 from pinchtune.sources import pack
 from pinchtune.tuning.settings import TuningSettings
-from pinchtune.tuning.train import prove, tune
-from tests.conftest import example
+from pinchtune.tuning.train import tune
 
 SETTINGS = TuningSettings(epochs=2, batch_size=4, learning_rate=5e-3)
 
@@ -44,7 +43,7 @@ def test_the_folder_loads_in_transformers_and_peft_with_its_template(tuned):
     tokenizer = load_tokenizer(str(folder))
     assert "<start_of_turn>" in tokenizer.chat_template
     model = load_model(resolve(str(folder)))
-    stop = tokenizer.convert_tokens_to_ids("<end_of_turn>")
+    stop = tokenizer.eos_token_id
     saved = json.loads((folder / "generation_config.json").read_text())["eos_token_id"]
     assert stop in (saved if isinstance(saved, list) else [saved])
     assert any("lora" in name for name, _ in model.named_parameters())
@@ -122,24 +121,6 @@ def test_a_sampled_softmax_also_trains(tiny_model, examples, tmp_path):
     texts = [turn.content for one in examples for turn in one.messages]
     result = tune(examples, base=str(tiny_model), output=tmp_path / "m", settings=settings, texts=texts)
     assert result.loss[-1][1] < result.loss[0][1]
-
-
-def test_a_response_that_would_be_cut_is_an_error_that_names_the_example(tiny_model):
-    long = example("too-long", assistant="word " * 300)
-    with pytest.raises(TrainingDataError, match=r"1 of 2 examples .*'too-long' in en"):
-        prove([example("a"), long], base=str(tiny_model), settings=TuningSettings(max_length=64))
-
-
-def test_or_is_left_out_and_counted(tiny_model):
-    long = example("too-long", assistant="word " * 300)
-    settings = TuningSettings(max_length=64, overlong="drop")
-    found = prove([example("a"), long], base=str(tiny_model), settings=settings)
-    assert (found["n_examples"], found["n_dropped"], found["stop_token"]) == (1, 1, "<end_of_turn>")
-
-
-def test_no_example_is_an_error(tiny_model):
-    with pytest.raises(TrainingDataError, match="no example"):
-        prove([], base=str(tiny_model), settings=TuningSettings())
 
 
 def test_lora_on_an_adapter_is_refused(tuned, examples, tmp_path):

@@ -175,7 +175,7 @@ def tune(
     console = Console(quiet=quiet, as_json=as_json)
     quiet_libraries()
     if dry_run:
-        from pinchtune.tuning.train import prove
+        from pinchtune.tuning.proof import prove
 
         found, _ = single.read_examples([examples], language=language)
         proof = prove(found, base=base, settings=settings, on_note=console.note)

@@ -61,7 +61,12 @@ def keep(target: Path, draft: store.Manifest, work: Callable[[], Result]) -> sto
     """
     with store.disk_errors(target):
         _prepare(target, draft.key)
-        result = work()
+        try:
+            result = work()
+        except BaseException:
+            if [path.name for path in target.iterdir()] == [_MARKER]:
+                shutil.rmtree(target)  # nothing was begun that could be gone on with
+            raise
     manifest = msgspec.structs.replace(
         draft,
         n_in=result.n_in,

@@ -17,9 +17,10 @@ from typing import Any
 import msgspec
 
 from pinchtune import chat, models, plugins
-from pinchtune.errors import ModelError, TrainingDataError
+from pinchtune.errors import ModelError
 from pinchtune.records import Example, Failure
 from pinchtune.tuning.card import write_card
+from pinchtune.tuning.proof import encode_all, prove_stop_token
 from pinchtune.tuning.settings import TuningSettings
 
 
@@ -33,57 +34,6 @@ class Tuned(msgspec.Struct, frozen=True):
     #: (optimiser step from 1, mean loss per labelled token in nats)
     loss: tuple[tuple[int, float], ...]
     failures: tuple[Failure, ...] = ()
-
-
-def encode_all(
-    tokenizer: Any, examples: Sequence[Example], settings: TuningSettings
-) -> tuple[list[chat.Encoded], list[Failure]]:
-    """Encode and prove every example.
-
-    Raises:
-        TrainingDataError: one is longer than `max_length` (unless dropped), or does not train its response.
-    """
-    encoded, failures = [], []
-    for example in examples:
-        one = chat.encode(tokenizer, example)
-        if len(one.input_ids) <= settings.max_length:
-            encoded.append(one)
-            continue
-        detail = f"{len(one.input_ids)} tokens, max_length is {settings.max_length}"
-        failures.append(
-            Failure(id=example.id, language=example.language, stage="tune", reason="overlong", detail=detail)
-        )
-    if failures and settings.overlong == "error":
-        named = "; ".join(f"{f.id!r} in {f.language}: {f.detail}" for f in failures[:3])
-        raise TrainingDataError(
-            f"{len(failures)} of {len(examples)} examples would lose the end of their response ({named}).",
-            hint="Raise max_length, or leave them out and have them counted with overlong: drop.",
-        )
-    if not encoded:
-        raise TrainingDataError("There is no example to tune on.", hint="Check the mixture.")
-    return encoded, failures
-
-
-def prove(
-    examples: Sequence[Example], *, base: str, settings: TuningSettings, on_note: Callable[[str], None] = lambda _: None
-) -> dict[str, Any]:
-    """Encode and prove every example without loading the model, and return what training would see.
-
-    Raises:
-        ModelError: no such model, or no chat template for it.
-        TrainingDataError: an example that would not train its response.
-    """
-    tokenizer = models.load_tokenizer(models.resolve(base, on_note=on_note).tokenizer)
-    stop = chat.ensure_template(tokenizer, settings.chat_template)
-    encoded, failures = encode_all(tokenizer, examples, settings)
-    return {
-        "n_examples": len(encoded),
-        "n_dropped": len(failures),
-        "n_tokens": sum(len(one.input_ids) for one in encoded),
-        "n_labels": sum(label != chat.IGNORED for one in encoded for label in one.labels),
-        "longest": max(len(one.input_ids) for one in encoded),
-        "stop_token": stop,
-    }
 
 
 def tune(
@@ -184,6 +134,8 @@ def _prepare_model(
     native = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
     dtype = settings.dtype if settings.dtype != "auto" else ("bfloat16" if native else "float32")
     model = models.load_model(source, dtype="float32" if settings.method == "full" else dtype)
+    if settings.method == "lora":
+        prove_stop_token(model.get_output_embeddings().weight, tokenizer, stop)
     model.config.use_cache = False
     stop_ids = {tokenizer.convert_tokens_to_ids(stop), tokenizer.eos_token_id} - {None}
     model.generation_config.eos_token_id = sorted(stop_ids)
