@@ -65,7 +65,7 @@ def test_a_few_steps_lower_the_loss_and_the_adapter_answers(base, tmp_path):
     )
     assert tuned.loss[-1][1] < tuned.loss[0][1]
     engine = open_engine("ctranslate2", str(tmp_path / "model"))
-    (made,) = engine.generate([list(pack.prompts(["en"], limit=1))[0].messages], GREEDY)
+    (made,) = engine.generate([next(iter(pack.prompts(["en"], limit=1))).messages], GREEDY)
     engine.close()
     assert made.text
     assert chat.stop_token(models.load_tokenizer(str(tmp_path / "model"))) == "<eos>"

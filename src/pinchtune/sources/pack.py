@@ -28,6 +28,8 @@ class PackEntry(Record, frozen=True, kw_only=True):
     turns: tuple[Message, ...]
     #: Why this id has no exact counterpart in other languages (each has an adapted one of the same kind).
     untranslatable: str | None = None
+    #: Why its numbers are not those of the English one (a clock that counts otherwise, centuries in Roman numerals).
+    numbers_differ: str | None = None
 
 
 def folder() -> Path:

@@ -40,7 +40,7 @@ def tune(
     examples: Sequence[Example],
     *,
     base: str,
-    output: Path,
+    output: Path | str,
     settings: TuningSettings | None = None,
     seed: int = 0,
     texts: Iterable[str] = (),
@@ -65,6 +65,7 @@ def tune(
         RunError: the disk refused.
     """
     settings = settings or TuningSettings()
+    output = Path(output)
     torch = plugins.require("torch", "Tuning")
     transformers = plugins.require("transformers", "Tuning")
     plugins.require("accelerate", "Tuning")
