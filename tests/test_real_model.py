@@ -61,7 +61,6 @@ def test_a_few_steps_lower_the_loss_and_the_adapter_answers(base, tmp_path):
         base=models.EMBEDDED,
         output=tmp_path / "model",
         settings=TuningSettings(epochs=2, softmax="sampled", learning_rate=1e-3),
-        texts=[turn.content for one in examples for turn in one.messages],
     )
     assert tuned.loss[-1][1] < tuned.loss[0][1]
     engine = open_engine("ctranslate2", str(tmp_path / "model"))

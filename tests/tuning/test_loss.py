@@ -55,9 +55,19 @@ def test_a_sampled_softmax_that_draws_everything_is_the_whole_one():
 def test_a_sampled_softmax_is_right_on_average():
     hidden, weight, target = layer(6, 4, 400, 4)
     hidden, weight = hidden.float() * 0.3, weight.float()
-    sampled = loss.SampledSoftmax(weight, sorted(set(target.tolist())), n_drawn=100)
-    mean = torch.stack([sampled.loss(hidden, target).detach() for _ in range(200)]).mean()
+    kept = sorted(set(target.tolist()))
+    made = [loss.SampledSoftmax(weight, kept, n_drawn=100, seed=seed).loss(hidden, target) for seed in range(200)]
+    mean = torch.stack(made).detach().mean()
     torch.testing.assert_close(mean, loss.linear_cross_entropy(hidden, weight, target).detach(), rtol=0.02, atol=0.05)
+
+
+def test_a_draw_depends_on_the_seed_and_the_targets_alone():
+    hidden, weight, target = layer(6, 4, 400, 5)
+    sampled = loss.SampledSoftmax(weight.float(), sorted(set(target.tolist())), n_drawn=50, seed=1)
+    first = sampled.loss(hidden.float(), target)
+    assert sampled.loss(hidden.float(), target) == first
+    other = loss.SampledSoftmax(weight.float(), sorted(set(target.tolist())), n_drawn=50, seed=2)
+    assert other.loss(hidden.float(), target) != first
 
 
 @pytest.mark.parametrize("kept", [None, "all"])

@@ -118,8 +118,7 @@ def test_full_tuning_saves_a_whole_model(tiny_model, examples, tmp_path):
 
 def test_a_sampled_softmax_also_trains(tiny_model, examples, tmp_path):
     settings = TuningSettings(epochs=2, batch_size=4, learning_rate=5e-3, softmax="sampled")
-    texts = [turn.content for one in examples for turn in one.messages]
-    result = tune(examples, base=str(tiny_model), output=tmp_path / "m", settings=settings, texts=texts)
+    result = tune(examples, base=str(tiny_model), output=tmp_path / "m", settings=settings)
     assert result.loss[-1][1] < result.loss[0][1]
 
 

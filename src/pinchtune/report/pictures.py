@@ -46,6 +46,8 @@ def side_by_side(scores: Sequence[Score], *, candidate: str, baseline: str, seen
     for place, score in enumerate(reversed(scores)):
         mean = score.language in ("seen", "unseen", "non_english", "all")
         colour = "#000000" if mean else (BASELINE if score.language in seen else CANDIDATE)
+        if score.language == "en":
+            colour = GREY  # neither seen nor unseen: it is in every mixture
         low, value, high = 100 * score.low, 100 * score.value, 100 * score.high
         axes.plot([low, high], [place, place], color=colour, lw=3 if mean else 1.6, solid_capstyle="butt")
         axes.plot(value, place, "D" if mean else "o", color=colour, ms=6)

@@ -22,7 +22,6 @@ from pinchtune.judging.side_by_side import judge_both_orders, outcomes, pair_up
 from pinchtune.mixtures.designs import DESIGNS, describe
 from pinchtune.records import Answer, Example, Failure, Identified, Outcome, Prompt, Sampling, Score, Verdict
 from pinchtune.scoring.scores import Comparison, score_study
-from pinchtune.sources import pack
 from pinchtune.study.keep import FAILURES, RECORDS, Result
 from pinchtune.tuning.settings import TuningSettings
 
@@ -59,7 +58,6 @@ def tune(
         output=model_folder,
         settings=settings,
         seed=seed,
-        texts=(turn.content for entry in pack.select(split="train") for turn in entry.turns),
         on_note=on_note,
         on_progress=lambda done, total: advance(done / max(total, 1)),
     )

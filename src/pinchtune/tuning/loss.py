@@ -85,8 +85,8 @@ class SampledSoftmax:
     """A frozen output layer cut down for each step: the tokens at hand, and a fresh draw of the others.
 
     The drawn ones are weighed so that the sum over the vocabulary is right on average (Jean et al. 2015, arXiv
-    1412.2007, section 3). Without them nothing holds the other tokens down, and a model tuned so never stops
-    (docs/decisions/0003-output-layer.md).
+    1412.2007, section 3). Without them nothing holds the other tokens down (docs/decisions/0003-the-stop-token.md).
+    A draw depends on the seed and the targets alone, so that a resumed run draws as one that was never stopped.
 
     Args:
         weight_VH: The output layer's weight.
@@ -105,12 +105,13 @@ class SampledSoftmax:
         self._row_V = torch.full((len(weight_VH),), -1)
         self._row_V[self._kept] = torch.arange(len(self._kept))
         self._kept_weight = self._weight_VH[self._kept.to(weight_VH.device)]
-        self._generator = torch.Generator().manual_seed(seed)
+        self._seed = seed
 
     def loss(self, hidden_NH: torch.Tensor, target_N: torch.Tensor) -> torch.Tensor:
         """Return the sum of the cross-entropies, estimated."""
         device = hidden_NH.device
-        place = torch.randperm(len(self._others), generator=self._generator)[: self._n_drawn]
+        generator = torch.Generator().manual_seed(self._seed * 1_000_003 + int(target_N.sum()))
+        place = torch.randperm(len(self._others), generator=generator)[: self._n_drawn]
         drawn = self._others[place].to(self._weight_VH.device)
         weight_SH = torch.cat([self._kept_weight, self._weight_VH[drawn]]).to(device)
         bias_S = torch.zeros(len(weight_SH), device=device)

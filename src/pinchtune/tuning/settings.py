@@ -32,8 +32,8 @@ class TuningSettings(pydantic.BaseModel):
     )
     softmax: Literal["full", "sampled"] = pydantic.Field(
         "full",
-        description="The loss's softmax: over the whole vocabulary; or (LoRA) over the tokens of the pinch pack and of "
-        "the mixture and 8192 others drawn at each step, several times faster where the vocabulary is large.",
+        description="The loss's softmax: over the whole vocabulary; or (LoRA) over the mixture's own tokens and 8192 "
+        "others drawn at each step, faster where the vocabulary is large.",
     )
     dtype: Literal["auto", "float32", "bfloat16"] = pydantic.Field(
         "auto", description="auto: bfloat16 where the accelerator computes in it, else float32."

@@ -7,10 +7,11 @@ its last checkpoint; what is saved loads in transformers, PEFT and vLLM as it st
 from __future__ import annotations
 
 import functools
+import gc
 import json
 import shutil
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,6 @@ def tune(
     output: Path | str,
     settings: TuningSettings | None = None,
     seed: int = 0,
-    texts: Iterable[str] = (),
     on_note: Callable[[str], None] = lambda _: None,
     on_progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Tuned:
@@ -55,7 +55,6 @@ def tune(
         output: Folder of the tuned model; checkpoints go to its `checkpoints` folder until the end.
         settings: How to tune.
         seed: Of the batches' order, the adapters' first values and dropout.
-        texts: With a sampled softmax, the texts whose tokens are always in it, besides the mixture's own.
         on_note: Called with sentences a user should read.
         on_progress: Called with (optimiser steps done, steps in all).
 
@@ -75,7 +74,7 @@ def tune(
     encoded, failures = encode_all(tokenizer, examples, settings)
 
     transformers.set_seed(seed)
-    kept = _tokens_of(tokenizer, texts, encoded) if settings.softmax == "sampled" else None
+    kept = _tokens_of(tokenizer, encoded) if settings.softmax == "sampled" else None
     model, dtype = _prepare_model(source, settings, tokenizer, stop, kept, seed)
     lengths = [len(one.input_ids) for one in encoded]
     checkpoints = output / "checkpoints"
@@ -108,14 +107,14 @@ def tune(
     model.generation_config.save_pretrained(str(output))
     write_card(output, base=base, settings=settings, examples=examples, seed=seed, tuned=result)
     shutil.rmtree(checkpoints, ignore_errors=True)
+    # The trainer and the model hold each other; what runs next in this process needs their memory.
+    del trainer, model
+    gc.collect()
     return result
 
 
-def _tokens_of(tokenizer: Any, texts: Iterable[str], encoded: Sequence[chat.Encoded]) -> list[int]:
-    found = {token for one in encoded for token in one.input_ids} | set(tokenizer.all_special_ids)
-    for text in texts:
-        found.update(chat.encode_text(tokenizer, text))
-    return sorted(found)
+def _tokens_of(tokenizer: Any, encoded: Sequence[chat.Encoded]) -> list[int]:
+    return sorted({token for one in encoded for token in one.input_ids} | set(tokenizer.all_special_ids))
 
 
 def _prepare_model(

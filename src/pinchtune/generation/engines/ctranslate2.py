@@ -54,19 +54,11 @@ class CTranslate2Engine:
             if not (kept / "model.bin").is_file():
                 kept.parent.mkdir(parents=True, exist_ok=True)
                 with store.atomic_folder(kept) as partial:
-                    _to_ctranslate2(source.base, partial)
+                    _to_ctranslate2(source, self._tokenizer, partial)
             return kept
         self._temporary = Path(tempfile.mkdtemp(prefix="pinchtune-ctranslate2-"))
-        full = source.base
         with store.disk_errors(self._temporary):
-            if source.adapter is not None:
-                merged = models.load_model(source).merge_and_unload()
-                full = str(self._temporary / "merged")
-                merged.save_pretrained(full)
-                self._tokenizer.save_pretrained(full)
-                del merged
-            _to_ctranslate2(full, self._temporary / "converted")
-            shutil.rmtree(self._temporary / "merged", ignore_errors=True)
+            _to_ctranslate2(source, self._tokenizer, self._temporary / "converted")
         return self._temporary / "converted"
 
     def _load(self) -> Any:
@@ -120,13 +112,26 @@ class CTranslate2Engine:
             self._temporary = None
 
 
-def _to_ctranslate2(folder: str, target: Path) -> None:
+def _to_ctranslate2(source: models.Source, tokenizer: Any, target: Path) -> None:
     from ctranslate2.converters import TransformersConverter
 
+    model = models.load_model(source)
+    if source.adapter is not None:
+        model = model.merge_and_unload()
+
+    class FromMemory(TransformersConverter):  # type: ignore[misc]
+        """Converts the model at hand, so that a merged adapter need not be written out whole and read back."""
+
+        def load_model(self, *_: Any, **__: Any) -> Any:
+            return model
+
+        def load_tokenizer(self, *_: Any, **__: Any) -> Any:
+            return tokenizer
+
     try:
-        TransformersConverter(folder).convert(str(target), quantization="int8", force=True)
+        FromMemory(source.base).convert(str(target), quantization="int8", force=True)
     except ValueError as error:
         raise ModelError(
-            f"CTranslate2 cannot convert {folder}: {str(error).splitlines()[0]}",
+            f"CTranslate2 cannot convert {source.base}: {str(error).splitlines()[0]}",
             hint="Use --engine transformers for this model.",
         ) from None
