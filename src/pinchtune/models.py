@@ -54,18 +54,24 @@ def embedded_folder() -> Path:
     return cache_folder() / "models" / EMBEDDED
 
 
-def resolve(model: str, *, on_note: Callable[[str], None] = lambda _: None) -> Source:
+def resolve(
+    model: str,
+    *,
+    on_note: Callable[[str], None] = lambda _: None,
+    on_progress: Callable[[float], None] = lambda _: None,
+) -> Source:
     """Find a model by its name or folder, converting the embedded one on first use.
 
     Args:
         model: "gemma3-270m", a folder (a full model or a PEFT adapter), or "organisation/name" on the Hub.
         on_note: Called with sentences a user should read (licence terms, what takes time).
+        on_progress: Called with how far a conversion is, 0 to 1.
 
     Raises:
         ModelError: a folder that is no model, or a name that cannot be one.
     """
     if model == EMBEDDED:
-        return Source(str(embedded(on_note=on_note)))
+        return Source(str(embedded(on_note=on_note, on_progress=on_progress)))
     folder = Path(model).expanduser()
     if folder.is_dir():
         return _from_folder(folder, on_note)
@@ -94,7 +100,9 @@ def _from_folder(folder: Path, on_note: Callable[[str], None]) -> Source:
     return Source(str(folder))
 
 
-def embedded(*, on_note: Callable[[str], None] = lambda _: None) -> Path:
+def embedded(
+    *, on_note: Callable[[str], None] = lambda _: None, on_progress: Callable[[float], None] = lambda _: None
+) -> Path:
     """Return the folder of the embedded base model, converting it from GGUF on first use (about a minute).
 
     Raises:
@@ -111,21 +119,24 @@ def embedded(*, on_note: Callable[[str], None] = lambda _: None) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     with store.atomic_folder(target) as partial:
         gguf = package.assemble(partial / "gemma.gguf")
-        _dequantise(gguf, partial)
+        _dequantise(gguf, partial, on_progress)
         gguf.unlink()
     return target
 
 
-def _dequantise(gguf: Path, target: Path) -> None:
+def _dequantise(gguf: Path, target: Path, on_progress: Callable[[float], None]) -> None:
     import torch
     import transformers
 
     transformers.logging.disable_progress_bar()
+    on_progress(0.1)
     with _one_gguf_parse():
         model = transformers.AutoModelForCausalLM.from_pretrained(
             str(gguf.parent), gguf_file=gguf.name, dtype=torch.float32
         )
+        on_progress(0.6)
         tokenizer = transformers.AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
+    on_progress(0.8)
     # Dequantised weights are plain ones; transformers refuses to save while it thinks otherwise.
     model.hf_quantizer = None
     model.is_quantized = False

@@ -241,5 +241,17 @@ def test_a_recipe_is_checked_and_its_schema_printed(tmp_path):
     assert pinch("recipe", "check", "quickstart").returncode == 0
 
 
+def test_a_check_that_finds_something_exits_with_1(tmp_path):
+    code = (
+        "from pinchtune.sources import pack_check; pack_check.MIN_SCRIPT = 1.01;from pinchtune.cli import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "pack", "check", "--languages", "fi"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "of letters are in Latn" in done.stdout
+    assert pinch("pack", "check", "--languages", "fi").returncode == 0
+
+
 def test_the_version_is_printed():
     assert pinch("--version").stdout.startswith("pinchtune ")

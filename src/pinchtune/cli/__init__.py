@@ -9,6 +9,7 @@ import typer
 from pinchtune.cli import pack, stages, study
 from pinchtune.errors import PinchError
 
+INTERRUPTED = 130  # as shells say it: 128 and the signal's number
 app = typer.Typer(
     name="pinch",
     help="Make a language model follow instructions in many languages with a pinch of multilingual data, and prove it."
@@ -46,17 +47,15 @@ def root(
 def main() -> None:
     """Run the command; errors a user can mend are sentences, with exit code 2, failed work with 1, Ctrl-C with 130."""
     try:
-        app(standalone_mode=False)
-    except typer.Exit as left:
-        sys.exit(left.exit_code)
+        # Commands return nothing; a number is the exit code of one that left early, or of Ctrl-C, which typer catches.
+        code = app(standalone_mode=False) or 0
     except PinchError as error:
         typer.echo(f"pinch: {error.message}", err=True)
         if error.hint.strip():
             typer.echo(error.hint.strip(), err=True)
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        typer.echo("\npinch: stopped. What was finished is kept; the same command goes on from there.", err=True)
-        sys.exit(130)
+        code = INTERRUPTED
     except _usage_errors() as error:
         error.show()
         sys.exit(2)
@@ -64,6 +63,9 @@ def main() -> None:
         # The reader of our output left (as `head` does); nothing is wrong.
         sys.stderr.close()
         sys.exit(0)
+    if code == INTERRUPTED:
+        typer.echo("\npinch: stopped. What was finished is kept; the same command goes on from there.", err=True)
+    sys.exit(code)
 
 
 def _usage_errors() -> type[typer.BadParameter]:

@@ -60,7 +60,7 @@ def build(recipe: Recipe) -> Graph:
         DataError: a file that the recipe names is not there.
     """
     graph = Graph()
-    base = graph.add("base", "base", _model_settings(recipe.base_model), cost=1)
+    base = graph.add("base", "base", _model_settings(recipe.base_model), cost=_base_cost(recipe.base_model))
     mixed = {tag: None for mixture in recipe.mixtures.values() for tag in mixture_languages(mixture)}
     examples = {tag: graph.add(f"examples/{tag}", "examples", _source(recipe.data.train, tag)) for tag in mixed}
     prompts = {tag: graph.add(f"prompts/{tag}", "prompts", _source(recipe.data.eval, tag)) for tag in recipe.languages}
@@ -74,7 +74,7 @@ def build(recipe: Recipe) -> Graph:
             "answer",
             {"model": model, "seed": recipe.seed, **recipe.generation.model_dump()},
             [trained[model], prompts[tag]],
-            cost=12,
+            cost=8,
         )
         for model in recipe.models
         for tag in recipe.languages
@@ -105,6 +105,11 @@ def build(recipe: Recipe) -> Graph:
     return graph
 
 
+def _base_cost(model: str) -> float:
+    ready = model != models.EMBEDDED or models.embedded_folder().is_dir()
+    return 1 if ready else 40
+
+
 def _add_model(graph: Graph, recipe: Recipe, name: str, mixture: Mixture, base: str, examples: dict[str, str]) -> str:
     wanted = [examples[tag] for tag in mixture_languages(mixture)]
     mix = graph.add(f"mix/{name}", "mix", {"seed": recipe.seed, **mixture.model_dump(exclude_none=True)}, wanted)
@@ -113,7 +118,7 @@ def _add_model(graph: Graph, recipe: Recipe, name: str, mixture: Mixture, base: 
     template = recipe.tuning.chat_template
     if template is not None and Path(template).is_file():
         settings["chat_template_key"] = store.file_key(Path(template))
-    return graph.add(f"tune/{name}", "tune", settings, [base, mix], cost=20 + n_examples * recipe.tuning.epochs)
+    return graph.add(f"tune/{name}", "tune", settings, [base, mix], cost=15 + 0.4 * n_examples * recipe.tuning.epochs)
 
 
 def _source(source: SourceSettings, tag: str) -> dict[str, Any]:

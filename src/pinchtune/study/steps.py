@@ -70,8 +70,8 @@ class Context:
 
 
 def _base(step: Step, _folder: Path, context: Context) -> Result:
-    source = models.resolve(step.settings["base_model"], on_note=context.reporter.note)
-    del source  # where it lies is this machine's business; the manifest names the model
+    # Where it lies is this machine's business; the manifest names the model.
+    models.resolve(step.settings["base_model"], on_note=context.reporter.note, on_progress=context.reporter.advance)
     notes = {"licence": models.GEMMA_TERMS} if step.settings["base_model"] == models.EMBEDDED else {}
     return Result(notes=notes, libraries=("transformers", "gguf"))
 
