@@ -1,3 +1,6 @@
+import msgspec
+
+from pinchtune.records import Message
 from pinchtune.study.graph import build
 
 
@@ -33,3 +36,23 @@ def test_an_edited_file_is_another_source(small_recipe, tmp_path):
     path.write_text('{"instruction": "a", "output": "c"}\n')
     assert keys(recipe)["examples/en"] != before["examples/en"]
     assert keys(recipe)["prompts/en"] == before["prompts/en"]
+
+
+def test_a_pack_that_grows_changes_nothing_for_those_who_use_its_short_part(small_recipe, monkeypatch):
+    from pinchtune.sources import pack
+
+    before = keys(small_recipe)
+    whole = pack.entries
+
+    def grown(tag):
+        longer = whole(tag)[0]
+        long_turn = Message(role="assistant", content="word " * 300)
+        turns = (longer.turns[0], long_turn)
+        return (*whole(tag), msgspec.structs.replace(longer, id="a-long-one", turns=turns))
+
+    monkeypatch.setattr(pack, "entries", grown)
+    assert keys(small_recipe) == before
+    wider = small_recipe.data.train.model_copy(update={"max_words": None, "limit": None})
+    assert (
+        keys(small_recipe.model_copy(update={"data": small_recipe.data.model_copy(update={"train": wider})})) != before
+    )

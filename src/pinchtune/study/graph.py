@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -62,8 +62,12 @@ def build(recipe: Recipe) -> Graph:
     graph = Graph()
     base = graph.add("base", "base", _model_settings(recipe.base_model), cost=_base_cost(recipe.base_model))
     mixed = {tag: None for mixture in recipe.mixtures.values() for tag in mixture_languages(mixture)}
-    examples = {tag: graph.add(f"examples/{tag}", "examples", _source(recipe.data.train, tag)) for tag in mixed}
-    prompts = {tag: graph.add(f"prompts/{tag}", "prompts", _source(recipe.data.eval, tag)) for tag in recipe.languages}
+    examples = {
+        tag: graph.add(f"examples/{tag}", "examples", _source(recipe.data.train, tag, "train")) for tag in mixed
+    }
+    prompts = {
+        tag: graph.add(f"prompts/{tag}", "prompts", _source(recipe.data.eval, tag, "eval")) for tag in recipe.languages
+    }
     trained = {
         name: _add_model(graph, recipe, name, mixture, base, examples) for name, mixture in recipe.mixtures.items()
     }
@@ -121,15 +125,18 @@ def _add_model(graph: Graph, recipe: Recipe, name: str, mixture: Mixture, base: 
     return graph.add(f"tune/{name}", "tune", settings, [base, mix], cost=15 + 0.4 * n_examples * recipe.tuning.epochs)
 
 
-def _source(source: SourceSettings, tag: str) -> dict[str, Any]:
-    """Return a source's settings with the content key of the file they mean, so that an edited file is read again."""
+def _source(source: SourceSettings, tag: str, split: Literal["train", "eval"]) -> dict[str, Any]:
+    """Return a source's settings with a key of what it holds, so that an edited file is read again."""
     from pinchtune.sources import pack
 
     settings = source.model_dump(exclude_none=True) | {"tag": tag}
-    if source.source != "pack":
-        path = Path(source.source)
-        return settings | ({"file_key": store.file_key(path)} if path.is_file() else {})
-    path = pack.folder() / f"{tag}.jsonl"
+    if source.source == "pack":
+        if tag not in pack.tags():
+            return settings
+        # Of the conversations meant, not of the file: the pack may grow without anything being done again.
+        found = list(pack.select([tag], split=split, max_words=source.max_words))
+        return settings | {"content_key": store.content_key(found[: source.limit])}
+    path = Path(source.source)
     return settings | ({"file_key": store.file_key(path)} if path.is_file() else {})
 
 
