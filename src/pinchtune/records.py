@@ -43,6 +43,8 @@ class Example(Record, frozen=True, kw_only=True):
     #: Where it comes from ("pack", a file's name, a Hub data set).
     source: str = ""
     category: str | None = None
+    #: How it came into its language: "translated:ENGINE", "regenerated:ENGINE", "kept:REASON"; "" where written so.
+    made: str = ""
 
     @property
     def prompt(self) -> tuple[Message, ...]:

@@ -7,7 +7,7 @@ import pytest
 from pinchtune.errors import DataError, PinchError
 from pinchtune.records import Sampling
 from pinchtune.store import write_records
-from pinchtune.study import single
+from pinchtune.study import reading, single
 from pinchtune.tuning.settings import TuningSettings
 from tests.conftest import answer, prompt
 
@@ -32,7 +32,7 @@ def folder(tiny_model, tmp_path_factory):
         on_note=nothing,
         advance=nothing,
     )
-    asked = single.read_prompts("pack", wanted=["en", "fi"], limit=2)
+    asked = reading.read_prompts("pack", wanted=["en", "fi"], limit=2)
     for name, model in (("tuned", root / "model"), ("base", tiny_model)):
         single.generate(
             asked,
@@ -66,7 +66,7 @@ def test_scores_compare_the_candidate_with_the_baseline(folder):
 
 
 def test_the_same_again_is_reused(folder):
-    asked = single.read_prompts("pack", wanted=["en", "fi"], limit=2)
+    asked = reading.read_prompts("pack", wanted=["en", "fi"], limit=2)
     again = single.judge(
         asked, folder / "tuned", folder / "base", folder / "verdicts", judge="reference", settings={}, advance=nothing
     )
@@ -88,13 +88,13 @@ def test_another_result_is_not_replaced_unless_asked(folder, tmp_path):
 def test_two_answers_to_one_prompt_are_refused(tmp_path):
     write_records(tmp_path / "a.jsonl", [answer("a"), answer("a")])
     with pytest.raises(DataError, match="line 2: answers 'a' in en twice"):
-        single.read_answers(tmp_path / "a.jsonl")
+        reading.read_answers(tmp_path / "a.jsonl")
 
 
 def test_answers_of_two_models_in_one_file_are_refused(tmp_path):
     write_records(tmp_path / "a.jsonl", [answer("a", model="x"), answer("b", model="y")])
     with pytest.raises(DataError, match="answers of 2 models: x, y"):
-        single.read_answers(tmp_path / "a.jsonl")
+        reading.read_answers(tmp_path / "a.jsonl")
 
 
 def test_a_model_is_not_judged_against_its_own_name(tmp_path):
@@ -128,7 +128,7 @@ def test_a_missing_answer_is_counted(tmp_path):
 
 
 def test_verdicts_on_an_unknown_model_are_refused(folder, tmp_path):
-    asked = single.read_prompts("pack", wanted=["en", "fi"], limit=2)
+    asked = reading.read_prompts("pack", wanted=["en", "fi"], limit=2)
     with pytest.raises(PinchError, match="a model 'base', of which no answers were given"):
         single.gather(asked, [folder / "tuned"], [folder / "verdicts"], seen=[])
 
@@ -136,4 +136,4 @@ def test_verdicts_on_an_unknown_model_are_refused(folder, tmp_path):
 def test_prompts_of_a_language_that_is_not_there_are_refused(tmp_path):
     write_records(tmp_path / "p.jsonl", [prompt("a")])
     with pytest.raises(DataError, match="has no prompt in fi"):
-        single.read_prompts(str(tmp_path / "p.jsonl"), wanted=["fi"])
+        reading.read_prompts(str(tmp_path / "p.jsonl"), wanted=["fi"])

@@ -150,7 +150,7 @@ def tune(
     """
     import pydantic
 
-    from pinchtune.study import single
+    from pinchtune.study import reading, single
     from pinchtune.tuning.settings import TuningSettings
 
     try:
@@ -177,7 +177,7 @@ def tune(
     if dry_run:
         from pinchtune.tuning.proof import prove
 
-        found, _ = single.read_examples([examples], language=language)
+        found, _ = reading.read_examples([examples], language=language)
         proof = prove(found, base=base, settings=settings, on_note=console.note)
         console.result(
             proof,
@@ -227,11 +227,11 @@ def generate(
         pinch generate prompts.jsonl --model Qwen/Qwen2.5-0.5B-Instruct --engine transformers -o answers/qwen
     """
     from pinchtune.records import Sampling
-    from pinchtune.study import single
+    from pinchtune.study import reading, single
 
     console = Console(quiet=quiet, as_json=as_json)
     quiet_libraries()
-    asked = single.read_prompts(prompts, wanted=_tags(languages), language=language, limit=limit)
+    asked = reading.read_prompts(prompts, wanted=_tags(languages), language=language, limit=limit)
     with console.bar("answering") as advance:
         kept = single.generate(
             asked,
@@ -267,11 +267,11 @@ def judge(
 
     Example: pinch judge pack --candidate answers/pinch --baseline answers/english --output verdicts
     """
-    from pinchtune.study import single
+    from pinchtune.study import reading, single
 
     del seed  # no judge of today draws; the option is the same everywhere
     console = Console(quiet=quiet, as_json=as_json)
-    asked = single.read_prompts(prompts, wanted=_tags(languages), language=language, limit=limit)
+    asked = reading.read_prompts(prompts, wanted=_tags(languages), language=language, limit=limit)
     with console.bar("judging") as advance:
         kept = single.judge(
             asked,
@@ -307,10 +307,10 @@ def score(
     from pinchtune.records import Score
     from pinchtune.report.summary import gains, summary_table
     from pinchtune.store import read_records
-    from pinchtune.study import single
+    from pinchtune.study import reading, single
 
     console = Console(quiet=quiet, as_json=as_json)
-    asked = single.read_prompts(prompts, wanted=_tags(languages), language=language, limit=limit)
+    asked = reading.read_prompts(prompts, wanted=_tags(languages), language=language, limit=limit)
     inputs = single.gather(asked, answers, verdicts or [], seen=_tags(seen))
     kept = single.score(inputs, Path(output), seed=seed, overwrite=overwrite)
     scores = list(read_records(Path(output) / "records.jsonl", Score))

@@ -117,13 +117,13 @@ def report(
         return
     from pinchtune import languages
     from pinchtune.report.page import Page, write_page
-    from pinchtune.study import single, work
+    from pinchtune.study import reading, single, work
 
     if not answers:
         raise PinchError("A page shows a run folder, or answers.", hint="pinch report --help")
     tags = [language.tag for language in languages.parse_list(seen)]
     console = Console(quiet=quiet, as_json=as_json)
-    inputs = single.gather(single.read_prompts(prompts), answers, verdicts or [], seen=tags)
+    inputs = single.gather(reading.read_prompts(prompts), answers, verdicts or [], seen=tags)
     asked = {(one.id, one.language) for one in inputs.answers}
     scores, outcomes = work.score(inputs, seed=seed)
     page = Page(
@@ -158,10 +158,10 @@ def _report_again(run_folder: str, *, as_json: bool, quiet: bool) -> None:
 
 
 def engines(as_json: JsonOption = False) -> None:
-    """List the generation engines and judges by name, without importing any."""
+    """List the generation engines, judges and translation engines by name, without importing any."""
     from pinchtune import plugins
 
-    found = {kind: plugins.names(kind) for kind in ("engines", "judges")}
+    found = {kind: plugins.names(kind) for kind in ("engines", "judges", "translators")}
     rows = [(kind, name, value) for kind, table_ in found.items() for name, value in table_.items()]
     Console(as_json=as_json).result(found, text=table(["kind", "name", "where"], rows))
 

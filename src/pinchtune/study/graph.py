@@ -15,7 +15,7 @@ from pinchtune import models, store
 from pinchtune.recipe import Mixture, Recipe, SourceSettings, mixture_languages, mixture_size
 
 #: Moves when a kind of step would give another result for the same settings.
-KINDS = ("base", "examples", "prompts", "mix", "tune", "answer", "identify", "judge", "score", "report")
+KINDS = ("base", "examples", "prompts", "translate", "mix", "tune", "answer", "identify", "judge", "score", "report")
 VERSIONS = dict.fromkeys(KINDS, 1)
 
 
@@ -62,12 +62,9 @@ def build(recipe: Recipe) -> Graph:
     graph = Graph()
     base = graph.add("base", "base", _model_settings(recipe.base_model), cost=_base_cost(recipe.base_model))
     mixed = {tag: None for mixture in recipe.mixtures.values() for tag in mixture_languages(mixture)}
-    examples = {
-        tag: graph.add(f"examples/{tag}", "examples", _source(recipe.data.train, tag, "train")) for tag in mixed
-    }
-    prompts = {
-        tag: graph.add(f"prompts/{tag}", "prompts", _source(recipe.data.eval, tag, "eval")) for tag in recipe.languages
-    }
+    examples = {tag: _add_source(graph, recipe, "examples", tag) for tag in _source_first(recipe, mixed)}
+    asked = {tag: _add_source(graph, recipe, "prompts", tag) for tag in _source_first(recipe, recipe.languages)}
+    prompts = {tag: asked[tag] for tag in recipe.languages}
     trained = {
         name: _add_model(graph, recipe, name, mixture, base, examples) for name, mixture in recipe.mixtures.items()
     }
@@ -107,6 +104,22 @@ def build(recipe: Recipe) -> Graph:
     tuned = [f"tune/{name}" for name in recipe.mixtures]
     graph.add("report", "report", {"recipe": recipe.model_dump(mode="json")}, [*inputs, *tuned, scored], cost=5)
     return graph
+
+
+def _source_first(recipe: Recipe, tags: Iterable[str]) -> list[str]:
+    """Return the tags, the one translated from before those that are made from it."""
+    translation = recipe.data.translation
+    return list(dict.fromkeys([*([translation.source] if translation else []), *tags]))
+
+
+def _add_source(graph: Graph, recipe: Recipe, kind: Literal["examples", "prompts"], tag: str) -> str:
+    split: Literal["train", "eval"] = "train" if kind == "examples" else "eval"
+    source = recipe.data.train if split == "train" else recipe.data.eval
+    translation = recipe.data.translation
+    if translation is None or tag == translation.source:
+        return graph.add(f"{kind}/{tag}", kind, _source(source, tag, split))
+    settings = translation.model_dump(mode="json") | {"target": tag, "records": kind}
+    return graph.add(f"{kind}/{tag}", "translate", settings, [f"{kind}/{translation.source}"], cost=30)
 
 
 def _base_cost(model: str) -> float:

@@ -16,16 +16,16 @@ from pinchtune import languages, store
 from pinchtune.errors import DataError, PinchError
 from pinchtune.generation.engine import open_engine
 from pinchtune.judging.judge import open_judge
-from pinchtune.records import Answer, Example, Prompt, Sampling, Verdict
+from pinchtune.records import Example, Prompt, Sampling, Verdict
 from pinchtune.scoring.scores import Comparison
-from pinchtune.sources import files, pack
-from pinchtune.study import work
+from pinchtune.study import translating, work
 from pinchtune.study.graph import VERSIONS
 from pinchtune.study.keep import RECORDS, Result, holds_other, is_kept, keep
+from pinchtune.study.reading import read_answers, read_examples, records_file
 from pinchtune.study.work import Advance
+from pinchtune.translation.driver import Untranslatable
 from pinchtune.tuning.settings import TuningSettings
 
-PACK = "pack"
 Note = Callable[[str], None]
 
 
@@ -38,84 +38,86 @@ class Kept(msgspec.Struct, frozen=True):
     reused: bool
 
 
-def records_file(path: Path) -> Path:
-    """Return the records of a stage's folder, or the file itself."""
-    return path / RECORDS if path.is_dir() else path
+class Translation(msgspec.Struct, frozen=True, kw_only=True):
+    """What `pinch translate` is told."""
+
+    engine: str
+    settings: dict[str, Any]
+    source: str
+    targets: tuple[str, ...]
+    names: tuple[str, ...] = ()
+    untranslatable: Untranslatable = "keep"
+    cache: Path | None = None
+    max_cost: float | None = None
+    #: Generation engine and model that make responses anew, or None.
+    responder: tuple[str, str] | None = None
 
 
-def read_examples(sources: Sequence[str], *, language: str | None = None) -> tuple[list[Example], int]:
-    """Return the examples of all sources and how many duplicates were left out.
-
-    Args:
-        sources: "pack" (its training split), files, or folders of `pinch mix`.
-        language: Of rows that name none.
-
-    Raises:
-        DataError: an unreadable file or row.
-    """
-    found: list[Example] = []
-    duplicates = 0
-    for source in sources:
-        if source == PACK:
-            found += pack.examples()
-            continue
-        loaded = files.load_examples(records_file(Path(source)), language=language)
-        found += loaded.examples
-        duplicates += loaded.n_duplicates
-    return found, duplicates
+def estimate_translation(source: str, job: Translation) -> dict[str, Any]:
+    """Return what a translation would send and cost."""
+    examples = _of_language(source, job.source)
+    return translating.estimate(
+        examples,
+        engine=job.engine,
+        engine_settings=job.settings,
+        source=job.source,
+        targets=job.targets,
+        cache_path=job.cache,
+    )
 
 
-def read_prompts(
-    source: str, *, wanted: Sequence[str] = (), language: str | None = None, limit: int | None = None
-) -> list[Prompt]:
-    """Return evaluation instructions.
+def translate(
+    source: str,
+    output: Path,
+    job: Translation,
+    target: str,
+    *,
+    on_note: Note,
+    advance: Advance,
+    overwrite: bool = False,
+) -> Kept:
+    """Translate the examples of `source` into one language, into `output`."""
+    examples = _of_language(source, job.source)
 
-    Args:
-        source: "pack" (its evaluation split) or a file.
-        wanted: Only these languages; none: all.
-        language: Of rows that name none.
-        limit: At most this many per language, the first.
+    def work_on() -> Result:
+        opened = open_engine(*job.responder, on_note=on_note) if job.responder else None
+        try:
+            return translating.translate(
+                output,
+                examples,
+                engine=job.engine,
+                engine_settings=job.settings,
+                source=job.source,
+                target=target,
+                names=job.names,
+                untranslatable=job.untranslatable,
+                advance=advance,
+                cache_path=job.cache,
+                max_cost=job.max_cost,
+                responder=opened,
+            )
+        finally:
+            if opened is not None:
+                opened.close()
 
-    Raises:
-        DataError: an unreadable file or row, or a wanted language without a prompt.
-    """
-    tags = [languages.parse(tag).tag for tag in wanted]
-    if source == PACK:
-        return list(pack.prompts(tags or None, limit=limit))
-    path = records_file(Path(source))
-    found = files.load_prompts(path, language=language)
-    there = list(dict.fromkeys(prompt.language for prompt in found))
-    missing = [tag for tag in tags if tag not in there]
-    if missing:
-        raise DataError(
-            path, None, f"has no prompt in {', '.join(missing)}.", hint=f"Its languages: {', '.join(there)}."
-        )
-    count: dict[str, int] = dict.fromkeys(there, 0)
-    kept = []
-    for prompt in found:
-        count[prompt.language] += 1
-        if prompt.language in (tags or there) and (limit is None or count[prompt.language] <= limit):
-            kept.append(prompt)
-    return kept
+    keyed = {
+        "engine": job.engine,
+        "settings": job.settings,
+        "source": job.source,
+        "target": target,
+        "names": job.names,
+        "untranslatable": job.untranslatable,
+        "responder": job.responder,
+    }
+    return _stage("translate", output, keyed, {"examples": examples}, work_on, overwrite=overwrite)
 
 
-def read_answers(path: Path) -> list[Answer]:
-    """Return one model's answers.
-
-    Raises:
-        DataError: an unreadable file, answers of several models, or two answers to one prompt.
-    """
-    source = records_file(path)
-    answers = list(store.read_records(source, Answer))
-    models = sorted({one.model for one in answers})
-    if len(models) != 1:
-        raise DataError(source, None, f"holds answers of {len(models)} models: {', '.join(models)}.", hint="One each.")
-    seen: set[tuple[str, str]] = set()
-    for number, one in enumerate(answers, 1):
-        if (one.id, one.language) in seen:
-            raise DataError(source, number, f"answers {one.id!r} in {one.language} twice.", hint="Leave one out.")
-        seen.add((one.id, one.language))
-    return answers
+def _of_language(source: str, tag: str) -> list[Example]:
+    examples, _ = read_examples([source], language=tag)
+    found = [one for one in examples if one.language == tag]
+    if not found:
+        raise DataError(source, None, f"has no example in {tag}.", hint="Give the language it is in: --from TAG.")
+    return found
 
 
 def mix(

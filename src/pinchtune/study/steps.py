@@ -15,7 +15,7 @@ from pinchtune.judging.judge import Judge, open_judge
 from pinchtune.records import Answer, Example, Failure, Identified, Outcome, Prompt, Sampling, Score, Verdict
 from pinchtune.scoring.scores import Comparison
 from pinchtune.sources import files, pack
-from pinchtune.study import work
+from pinchtune.study import translating, work
 from pinchtune.study.graph import Graph, Step
 from pinchtune.study.keep import FAILURES, RECORDS, Result
 from pinchtune.study.progress import Reporter
@@ -106,6 +106,23 @@ def _prompts(step: Step, folder: Path, _context: Context) -> Result:
     return Result(n_in=len(found) + duplicates, n_out=len(found), notes={"n_duplicates": duplicates})
 
 
+def _translate(step: Step, folder: Path, context: Context) -> Result:
+    settings = step.settings
+    of_prompts = settings["records"] == "prompts"
+    read = context.read(step.inputs[0], Prompt) if of_prompts else context.read(step.inputs[0], Example)
+    return translating.translate(
+        folder,
+        read,
+        engine=settings["engine"],
+        engine_settings=settings["settings"],
+        source=settings["source"],
+        target=settings["target"],
+        names=settings["names"],
+        untranslatable=settings["untranslatable"],
+        advance=context.reporter.advance,
+    )
+
+
 def _mix(step: Step, folder: Path, context: Context) -> Result:
     pool = [example for one in step.inputs for example in context.read(one, Example)]
     options = dict(step.settings)
@@ -168,9 +185,9 @@ def _judge(step: Step, folder: Path, context: Context) -> Result:
     )
 
 
-def gather(step: Step, context: Context, kind: str, record: type[R]) -> list[R]:
-    """Return the records of all inputs of one kind, in the graph's order."""
-    wanted = [one for one in step.inputs if context.graph.steps[one].kind == kind]
+def gather(step: Step, context: Context, room: str, record: type[R]) -> list[R]:
+    """Return the records of all inputs whose names begin with `room`, in the graph's order."""
+    wanted = [one for one in step.inputs if one.split("/")[0] == room]
     return [found for one in wanted for found in context.read(one, record)]
 
 
@@ -221,6 +238,7 @@ RUNNERS: dict[str, Callable[[Step, Path, Context], Result]] = {
     "base": _base,
     "examples": _examples,
     "prompts": _prompts,
+    "translate": _translate,
     "mix": _mix,
     "tune": _tune,
     "answer": _answer,

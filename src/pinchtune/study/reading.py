@@ -1,0 +1,94 @@
+"""Plain files in for single stages: examples, prompts and answers, from the pack, a file, or a stage's folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pinchtune import languages, store
+from pinchtune.errors import DataError
+from pinchtune.records import Answer, Example, Prompt
+from pinchtune.sources import files, pack
+from pinchtune.study.keep import RECORDS
+
+PACK = "pack"
+
+
+def records_file(path: Path) -> Path:
+    """Return the records of a stage's folder, or the file itself."""
+    return path / RECORDS if path.is_dir() else path
+
+
+def read_examples(sources: Sequence[str], *, language: str | None = None) -> tuple[list[Example], int]:
+    """Return the examples of all sources and how many duplicates were left out.
+
+    Args:
+        sources: "pack" (its training split), files, or folders of `pinch mix`.
+        language: Of rows that name none.
+
+    Raises:
+        DataError: an unreadable file or row.
+    """
+    found: list[Example] = []
+    duplicates = 0
+    for source in sources:
+        if source == PACK:
+            found += pack.examples()
+            continue
+        loaded = files.load_examples(records_file(Path(source)), language=language)
+        found += loaded.examples
+        duplicates += loaded.n_duplicates
+    return found, duplicates
+
+
+def read_prompts(
+    source: str, *, wanted: Sequence[str] = (), language: str | None = None, limit: int | None = None
+) -> list[Prompt]:
+    """Return evaluation instructions.
+
+    Args:
+        source: "pack" (its evaluation split) or a file.
+        wanted: Only these languages; none: all.
+        language: Of rows that name none.
+        limit: At most this many per language, the first.
+
+    Raises:
+        DataError: an unreadable file or row, or a wanted language without a prompt.
+    """
+    tags = [languages.parse(tag).tag for tag in wanted]
+    if source == PACK:
+        return list(pack.prompts(tags or None, limit=limit))
+    path = records_file(Path(source))
+    found = files.load_prompts(path, language=language)
+    there = list(dict.fromkeys(prompt.language for prompt in found))
+    missing = [tag for tag in tags if tag not in there]
+    if missing:
+        raise DataError(
+            path, None, f"has no prompt in {', '.join(missing)}.", hint=f"Its languages: {', '.join(there)}."
+        )
+    count: dict[str, int] = dict.fromkeys(there, 0)
+    kept = []
+    for prompt in found:
+        count[prompt.language] += 1
+        if prompt.language in (tags or there) and (limit is None or count[prompt.language] <= limit):
+            kept.append(prompt)
+    return kept
+
+
+def read_answers(path: Path) -> list[Answer]:
+    """Return one model's answers.
+
+    Raises:
+        DataError: an unreadable file, answers of several models, or two answers to one prompt.
+    """
+    source = records_file(path)
+    answers = list(store.read_records(source, Answer))
+    models = sorted({one.model for one in answers})
+    if len(models) != 1:
+        raise DataError(source, None, f"holds answers of {len(models)} models: {', '.join(models)}.", hint="One each.")
+    seen: set[tuple[str, str]] = set()
+    for number, one in enumerate(answers, 1):
+        if (one.id, one.language) in seen:
+            raise DataError(source, number, f"answers {one.id!r} in {one.language} twice.", hint="Leave one out.")
+        seen.add((one.id, one.language))
+    return answers

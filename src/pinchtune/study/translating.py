@@ -1,0 +1,123 @@
+"""What the translation of one language does once its inputs are read: opens engine and cache, drives, keeps, counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pinchtune import store
+from pinchtune.records import Example, Failure, Message, Prompt, Sampling
+from pinchtune.study.keep import RECORDS, Result
+from pinchtune.study.work import Advance, with_failures
+from pinchtune.translation.cache import TranslationCache, default_path
+from pinchtune.translation.calls import Caller
+from pinchtune.translation.driver import Untranslatable, prepare_segments
+from pinchtune.translation.driver import translate as translate_examples
+from pinchtune.translation.engine import open_translator, require_support
+from pinchtune.translation.regenerate import Responder, regenerate
+from pinchtune.translation.tally import Tally
+
+
+def translate(
+    folder: Path,
+    records: Sequence[Example] | Sequence[Prompt],
+    *,
+    engine: str,
+    engine_settings: Mapping[str, Any],
+    source: str,
+    target: str,
+    names: Sequence[str],
+    untranslatable: Untranslatable,
+    advance: Advance,
+    cache_path: Path | None = None,
+    max_cost: float | None = None,
+    responder: Responder | None = None,
+) -> Result:
+    """Translate examples, or prompts with their references, into one language; ids are kept, failures counted."""
+    translator = open_translator(engine, **engine_settings)
+    cache = TranslationCache(cache_path or default_path())
+    tally = Tally(translator.price)
+    try:
+        require_support(translator, source, [target])
+        caller = Caller(translator, cache, source=source, tally=tally, settings=engine_settings, max_cost=max_cost)
+        made: Iterable[Example | Failure] = translate_examples(
+            [_as_example(one) for one in records],
+            caller,
+            source=source,
+            target=target,
+            tally=tally,
+            names=names,
+            untranslatable=untranslatable,
+            engine_name=translator.name,
+            roles=("system", "user") if responder else ("system", "user", "assistant"),
+            on_done=lambda done: advance(done / len(records)),
+        )
+        if responder is not None:
+            sampling = Sampling(max_new_tokens=1024)
+            made = regenerate(made, responder, cache, target=target, tally=tally, sampling=sampling)
+        done = list(made)
+    finally:
+        cache.close()
+        translator.close()
+    of_prompts = bool(records) and isinstance(records[0], Prompt)
+    kept = [one for one in done if isinstance(one, Example)]
+    store.write_records(folder / RECORDS, [_as_prompt(one) for one in kept] if of_prompts else kept)
+    failures = [one for one in done if isinstance(one, Failure)]
+    notes = {"languages": tally.as_dict(), "cost": tally.cost, "engine": translator.name, "version": translator.version}
+    return with_failures(folder, len(records), len(kept), failures, notes=notes)
+
+
+def estimate(
+    records: Sequence[Example],
+    *,
+    engine: str,
+    engine_settings: Mapping[str, Any],
+    source: str,
+    targets: Sequence[str],
+    cache_path: Path | None = None,
+) -> dict[str, Any]:
+    """Return, per language, how many segments and characters would be sent, and what they would cost in US dollars.
+
+    Raises:
+        LanguageError: the engine cannot do a language.
+    """
+    translator = open_translator(engine, **engine_settings)
+    cache = TranslationCache(cache_path or default_path())
+    try:
+        require_support(translator, source, targets)
+        caller = Caller(translator, cache, source=source, tally=Tally(translator.price), settings=engine_settings)
+        segments = prepare_segments(records)
+        found = {}
+        for target in targets:
+            missing = caller.missing(segments, target)
+            found[target] = {
+                "segments": len(segments),
+                "to_send": len(missing),
+                "characters": sum(map(len, missing)),
+            }
+    finally:
+        cache.close()
+        translator.close()
+    total = sum(one["characters"] for one in found.values())
+    return {"languages": found, "cost": None if translator.price is None else total * translator.price / 1e6}
+
+
+def _as_example(record: Example | Prompt) -> Example:
+    if isinstance(record, Example):
+        return record
+    turns = record.messages
+    if record.reference is not None:
+        turns = (*turns, Message(role="assistant", content=record.reference))
+    return Example(id=record.id, language=record.language, messages=turns, category=record.category)
+
+
+def _as_prompt(example: Example) -> Prompt:
+    answered = example.messages[-1].role == "assistant"
+    return Prompt(
+        id=example.id,
+        language=example.language,
+        messages=example.messages[:-1] if answered else example.messages,
+        reference=example.response if answered else None,
+        category=example.category,
+    )

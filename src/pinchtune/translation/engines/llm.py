@@ -1,0 +1,172 @@
+"""A language model as translator, behind any endpoint that speaks OpenAI's chat completions.
+
+Prompt and strict parser over the official client; the key comes from the environment's OPENAI_API_KEY alone. The answer
+stands between delimiters that are drawn anew for each call, so that no text can hold them and what a model says beside
+its translation is never taken for it.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.resources
+import re
+import secrets
+import string
+from collections.abc import Sequence
+from typing import Any
+
+from pinchtune import languages, plugins
+from pinchtune.errors import LanguageError, PinchError
+from pinchtune.translation import remote
+from pinchtune.translation.engine import TranslationFailure
+
+_PROMPT = "translate-1"
+_VARIABLE = "OPENAI_API_KEY"
+_CREDENTIALS = f"Set the environment variable {_VARIABLE} to a key of this endpoint."
+
+
+class LLMTranslator:
+    """A chat model's translation, one text a call.
+
+    Args:
+        model: The model's name with the endpoint.
+        base_url: Address of the endpoint, with its /v1; else the environment's OPENAI_BASE_URL, else OpenAI's.
+        temperature: As of the endpoint; None leaves it out, for models that refuse it.
+        max_tokens: Most tokens of an answer; None leaves it out, for models that refuse it.
+        price: US dollars for a million characters translated, where you know it; for the cost estimate and cap.
+        workers: Calls at once.
+        timeout: Seconds that the endpoint may take to answer.
+        attempts: Calls made for a text before it is given up.
+        base_delay: Seconds, as of `pinchtune.translation.remote.Retries`.
+
+    Raises:
+        MissingExtraError: openai or tenacity is not installed.
+        PinchError: no model, no key, or `base_url` is no address.
+    """
+
+    max_texts = 1
+    max_characters = 8_000
+    version = _PROMPT
+
+    def __init__(
+        self,
+        model: str = "",
+        *,
+        base_url: str | None = None,
+        temperature: float | None = 0.0,
+        max_tokens: int | None = 8_192,
+        price: float | None = None,
+        workers: int = 16,
+        timeout: float = 120.0,
+        attempts: int = 6,
+        base_delay: float = 1.0,
+    ) -> None:
+        library = plugins.require("openai", "The llm engine")
+        remote.require_tenacity("The llm engine", "llm")
+        if not model:
+            raise PinchError("The llm engine needs a model.", hint="Name it after a colon: --engine llm:MODEL")
+        key = remote.key_from(_VARIABLE, "The llm engine", hint="For an endpoint without keys, to any word.")
+        options = {"model": model, "temperature": temperature, "max_tokens": max_tokens}
+        self._options = {name: value for name, value in options.items() if value is not None}
+        self.name = f"llm-{model}" + (f"-temperature-{temperature:g}" if temperature else "")
+        self.workers = workers
+        self.price = price
+        self._retries = remote.Retries(attempts, base_delay)
+        self._prompt = string.Template(_read_prompt())
+        base_url = remote.check_url(base_url, "base_url")
+        self._client = library.OpenAI(api_key=key, base_url=base_url, max_retries=0, timeout=timeout)
+
+    def supports(self, source: str, target: str) -> bool:
+        """Return whether both are languages and not one; how well the model knows them, the checks will show."""
+        try:
+            return languages.parse(source).tag != languages.parse(target).tag
+        except LanguageError:
+            return False
+
+    def translate(self, texts: Sequence[str], source: str, target: str) -> list[str]:
+        """Translate texts one by one.
+
+        Raises:
+            TranslationFailure: after retries; "truncated" and "refused" without, as the model would do so again.
+            PinchError: the key, the address, the model or the quota.
+        """
+        return [self._retries.run(functools.partial(self._ask, text, source, target), self._explain) for text in texts]
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def _ask(self, text: str, source: str, target: str) -> str:
+        token = secrets.token_hex(8)
+        begin, end = f"<text-{token}>", f"</text-{token}>"
+        prompt = self._prompt.substitute(
+            source=_described(source), target=_described(target), begin=begin, end=end, text=text
+        )
+        answer = self._client.chat.completions.create(messages=[{"role": "user", "content": prompt}], **self._options)
+        choices = getattr(answer, "choices", None)  # a body that is no JSON comes as a string
+        if not isinstance(choices, list) or not choices:
+            raise remote.PassingFault("unreadable", "no answer in the body")
+        if len(choices) > 1:
+            raise remote.PassingFault("wrong_count", f"{len(choices)} answers for 1 text")
+        if choices[0].finish_reason == "length":
+            raise TranslationFailure("truncated", "The answer was cut at max_tokens.")
+        if choices[0].finish_reason == "content_filter" or getattr(choices[0].message, "refusal", None):
+            raise TranslationFailure("refused", "The endpoint filtered the answer.")
+        return _between(begin, end, choices[0].message.content, text)
+
+    def _explain(self, error: Exception) -> Exception:
+        import openai
+
+        if isinstance(error, openai.APITimeoutError):
+            return remote.PassingFault("timeout", "APITimeoutError")
+        if isinstance(error, openai.APIConnectionError):
+            return remote.PassingFault("connection", type(error.__cause__ or error).__name__)
+        if isinstance(error, openai.APIStatusError):
+            return self._from_answer(error)
+        if isinstance(error, (openai.OpenAIError, *remote.WRONG_SHAPE)):
+            return remote.PassingFault("unreadable", type(error).__name__)
+        return error
+
+    def _from_answer(self, error: Any) -> Exception:
+        service = f"The endpoint of the model {self._options['model']}"
+        said = remote.cleaned(error.message, self._client.api_key)
+        if error.code == "insufficient_quota":  # a 429 that no waiting helps
+            return remote.out_of_quota(service)
+        if error.status_code == 400 and re.search(r"(?i)api[ _-]?key", said):  # some endpoints refuse a key with 400
+            return PinchError(f"{service} refused the credentials (HTTP 400).", hint=_CREDENTIALS)
+        return remote.from_status(
+            error.status_code,
+            said,
+            service=service,
+            credentials=_CREDENTIALS,
+            address="Check the model's name and the setting base_url (or the environment variable OPENAI_BASE_URL).",
+            headers=error.response.headers,
+        )
+
+
+def _read_prompt() -> str:
+    folder = importlib.resources.files("pinchtune.translation") / "prompts"
+    return (folder / f"{_PROMPT}.txt").read_text(encoding="utf-8")
+
+
+def _described(tag: str) -> str:
+    import langcodes
+
+    language = languages.parse(tag)
+    script = langcodes.Language.make(script=language.script).script_name()
+    return f"{language.name} (BCP 47 tag {language.tag}, {script} script)"
+
+
+def _between(begin: str, end: str, answer: object, text: str) -> str:
+    """Return the translation, with the text's own white space around it.
+
+    Raises:
+        PassingFault: the delimiters are not there once each and in order, or nothing is between them.
+    """
+    if not isinstance(answer, str) or answer.count(begin) != 1 or answer.count(end) != 1:
+        raise remote.PassingFault("unreadable", "an answer without its delimiters")
+    inner = answer.partition(begin)[2].partition(end)[0].strip()
+    if not inner and text.strip():
+        raise remote.PassingFault("unreadable", "an empty translation")
+    before, after = text[: len(text) - len(text.lstrip())], text[len(text.rstrip()) :]
+    return f"{before}{inner}{after}" if inner else text
