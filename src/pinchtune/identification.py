@@ -67,10 +67,15 @@ def long_enough(text: str) -> bool:
     for character in text:
         if character.isalpha():
             letters += 1
-            dense += unicodedata.name(character, "").startswith(_DENSE)
+            dense += _is_dense(character)
     if 2 * dense > letters:
         return 3 * letters >= MIN_LETTERS
     return letters >= MIN_LETTERS and len(text.split()) >= MIN_WORDS
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _is_dense(character: str) -> bool:
+    return unicodedata.name(character, "").startswith(_DENSE)
 
 
 class Identifier:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -46,9 +47,9 @@ class TranslationCache:
             path.parent.mkdir(parents=True, exist_ok=True)
         self._connection = sqlite3.connect(path, timeout=60, check_same_thread=False, isolation_level=None)
         try:
-            self._connection.execute("PRAGMA journal_mode=WAL")
-            self._connection.execute("PRAGMA synchronous=NORMAL")
-            self._connection.execute(_SCHEMA)
+            _patiently(self._connection, "PRAGMA journal_mode=WAL")
+            _patiently(self._connection, "PRAGMA synchronous=NORMAL")
+            _patiently(self._connection, _SCHEMA)
         except sqlite3.DatabaseError as error:
             self._connection.close()
             raise DataError(path, None, f"is not a translation cache: {error}.", hint="Give another --cache.") from None
@@ -89,6 +90,19 @@ class TranslationCache:
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
+
+
+def _patiently(connection: sqlite3.Connection, statement: str) -> None:
+    """Execute, waiting for others: SQLite's own patience does not cover the change to write-ahead logging."""
+    for attempt in range(400):
+        try:
+            connection.execute(statement)
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or attempt == 399:
+                raise
+            time.sleep(0.05)
+        else:
+            return
 
 
 def segment_key(text: str, source: str, target: str, *, engine: str, version: str, settings: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ for the pair), `numbers`, `spans` (code, addresses, placeholders), `repeated` (n
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 from collections import Counter
@@ -101,7 +102,7 @@ class Checker:
             yield Problem("language", f"identified as {said.found}")
         letters = [c for c in strip_unspoken(translated) if c.isalpha()]
         if self._scripts and letters:
-            inside = sum(unicodedata.name(c, "").startswith(self._scripts) for c in letters) / len(letters)
+            inside = sum(_is_in_script(c, self._scripts) for c in letters) / len(letters)
             if inside < 0.5:
                 yield Problem("script", f"{100 * inside:.0f}% of letters are in {self._target.script}")
 
@@ -113,6 +114,11 @@ class Checker:
         low, high = (RATIO[0] / 2, RATIO[1] * 2) if len(original) < 80 else RATIO
         if not low <= ratio <= high:
             yield Problem("length", f"{len(spoken.strip())} characters for {len(original.strip())}")
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _is_in_script(character: str, names: tuple[str, ...]) -> bool:
+    return unicodedata.name(character, "").startswith(names)
 
 
 def _numbers(text: str) -> list[str]:

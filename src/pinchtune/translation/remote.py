@@ -17,7 +17,7 @@ import email.utils
 import os
 import re
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pinchtune import languages
@@ -166,6 +166,19 @@ def retry_after(headers: Mapping[str, str] | None) -> float:
         return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
     except (ValueError, TypeError):
         return 0.0
+
+
+def aligned(made: Sequence[object], texts: Sequence[str]) -> list[str]:
+    """Return a batch's translations as strings.
+
+    Raises:
+        PassingFault: they are not as many as the texts, or one is empty (as clients read one that is missing).
+    """
+    if len(made) != len(texts):
+        raise PassingFault("wrong_count", f"{len(made)} translations for {len(texts)} texts")
+    if any(text.strip() and not (isinstance(one, str) and one.strip()) for one, text in zip(made, texts, strict=True)):
+        raise PassingFault("unreadable", "an empty translation")
+    return [str(one) for one in made]
 
 
 def from_status(

@@ -40,6 +40,7 @@ _PATTERNS: tuple[tuple[Kind, str], ...] = (
     ("tag", r"</?[A-Za-z_][\w:.-]*(?:\s[^<>\n]*)?/?>"),
     ("format", r"%(?:\([\w.]+\))?[-+#0]*\d*(?:\.\d+)?[sdifgxr](?![A-Za-z])"),
 )
+_TRIGGER = re.compile(r"[`~$@{<%\[［【\t]| {4}|https?:|www\.")
 _MASK = re.compile(r"[\[［【]\s*[\[［【]\s*(\d{1,4})\s*[\]］】]\s*[\]］】]")
 
 
@@ -81,8 +82,12 @@ def find(text: str, *, names: Iterable[str] = ()) -> list[Span]:
         text: Any text.
         names: Words to keep as they are, such as a product's name.
     """
+    listed = tuple(names)
+    # Most texts hold none of the characters that a span begins with; the pattern then need not be tried at each place.
+    if not listed and _TRIGGER.search(text) is None:
+        return []
     found = []
-    for match in _pattern(tuple(names)).finditer(text):
+    for match in _pattern(listed).finditer(text):
         # The outer group of a kind closes last, so it is the one that `lastgroup` names.
         kind = match.lastgroup
         if match.group() and kind is not None:
