@@ -1,4 +1,3 @@
-import os
 from pathlib import Path
 
 import pytest
@@ -12,8 +11,8 @@ ROWS = [
     {"instruction": "Sum it up.", "input": "A long text.", "output": "Short.", "generator": "m", "dataset": "vicuna"},
     {"instruction": "Tell a joke.", "input": "", "output": "", "generator": "m", "dataset": "oasst"},
 ]
-#: A copy of tatsu-lab/alpaca_eval's results, where there is one; it is no part of this project.
-COPY = Path(os.environ.get("PINCHTUNE_ALPACA_EVAL", "/work/shared/data/alpaca_eval"))
+#: A copy of tatsu-lab/alpaca_eval's results beside the checkout, where there is one; it is no part of this project.
+COPY = Path(__file__).parents[3] / "shared/data/alpaca_eval"
 
 
 def read(rows, **options):

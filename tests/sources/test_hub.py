@@ -98,6 +98,18 @@ def test_data_out_of_reach_says_how_to_get_at_it(monkeypatch, error):
     assert "Accept the licence on https://huggingface.co/datasets/a/b, then `hf auth login`." in raised.value.hint
 
 
+def test_a_refusal_that_says_but_a_number_is_explained(monkeypatch):
+    class RevisionNotFoundError(Exception):
+        """As huggingface_hub names it."""
+
+    def dataset_info(*_, **__):
+        raise RevisionNotFoundError("404 Client Error.")
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "dataset_info", dataset_info)
+    with pytest.raises(PinchError, match=r"a/b \(revision v9, split train\).*: it has no such revision\."):
+        hub.resolve(Source(name="a/b", revision="v9"))
+
+
 def test_a_connection_lost_on_the_way_is_a_sentence_too(monkeypatch):
     def rows():
         yield ROWS[0]

@@ -46,6 +46,7 @@ def test_a_row_may_name_its_language_and_id():
         ({"instruction": "Hi", "output": 3}, "'output' must be text, got int"),
         ({"instruction": "Hi", "output": "  "}, "the response is empty"),
         ({"instruction": "Hi", "output": "x", "language": "klingonish"}, "not a language tag"),
+        ({"instruction": "Hi \ud800", "output": "x"}, "turn 1 holds half of a surrogate pair"),
     ],
 )
 def test_what_is_no_conversation_is_refused_with_the_reason(row, words):

@@ -39,6 +39,7 @@ def describe(
 
     A response in another language is not always wrong: exercises in translation have one.
 
+    \b
     Examples:
         pinch data describe train.jsonl
         pinch data describe alpaca.json --language en --no-identify --json
@@ -62,6 +63,7 @@ def describe(
                 yield example
 
         found = describe_examples(counted(), identifier=identifier)
+        advance(1.0)
     if output is not None:
         store.write_json(output, found)
     console.result(found, text=data_text.description(found))
@@ -86,6 +88,7 @@ def split(
 
     The order of the file makes no difference. Two ids of one text may fall apart: `pinch data dedupe` first.
 
+    \b
     Examples:
         pinch data split parallel.jsonl --eval 200 --output split
         pinch data split alpaca.json --language en --eval 5% --seed 7 --output split
@@ -102,25 +105,12 @@ def split(
     sides = {"train": found.train, "eval": found.eval}
     counts = {side: dict(sorted(Counter(one.language for one in part).items())) for side, part in sides.items()}
     n_ids = {side: len({one.id for one in part}) for side, part in sides.items()}
-    value = {
-        "n_ids": n_ids,
-        "counts": counts,
-        "n_duplicates": duplicates,
-        "output": None if output is None else str(output),
-    }
+    notes = {"n_ids": n_ids, "counts": counts}
+    value = notes | {"n_duplicates": duplicates, "output": None if output is None else str(output)}
     if output is None:
         console.note("Nothing was written: give --output FOLDER.")
     else:
-        _keep_split(
-            console,
-            output,
-            file,
-            examples,
-            sides,
-            settings=chosen,
-            notes={"n_ids": n_ids, "counts": counts},
-            overwrite=overwrite,
-        )
+        _keep_split(console, output, file, examples, sides, settings=chosen, notes=notes, overwrite=overwrite)
     tags = sorted(counts["train"] | counts["eval"])
     rows: list[list[object]] = [[tag, counts["train"].get(tag, 0), counts["eval"].get(tag, 0)] for tag in tags]
     rows += [["all", len(found.train), len(found.eval)], ["ids", *n_ids.values()]]
@@ -142,7 +132,7 @@ def dedupe(
         bool, typer.Option("--same-id", help="An id of EVAL_FILE is overlap, whatever its text.")
     ] = False,
     language: LanguageOption = None,
-    seed: SeedOption = 0,
+    seed: Annotated[int, typer.Option(help="Of the hashes that propose near duplicates.")] = 0,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -151,6 +141,7 @@ def dedupe(
     Near duplicates are alike as a whole and in the response alone. Overlap is a prompt like one of EVAL_FILE, and takes
     along the other languages of its id. --json lists every example left out, what it repeats, and why.
 
+    \b
     Examples:
         pinch data dedupe alpaca.json --language en --output clean.jsonl
         pinch data dedupe train.jsonl --against eval.jsonl --output clean.jsonl
@@ -165,14 +156,8 @@ def dedupe(
         _check_output(output, ".jsonl", file, against)
     prompts = [] if against is None else reading.read_prompts(against, language=language)
     with console.bar("comparing") as advance:
-        found = dedupe_examples(
-            _examples(file, language),
-            against=prompts,
-            threshold=threshold,
-            same_id=same_id,
-            seed=seed,
-            advance=advance,
-        )
+        chosen: dict[str, Any] = {"threshold": threshold, "same_id": same_id, "seed": seed}
+        found = dedupe_examples(_examples(file, language), against=prompts, advance=advance, **chosen)
     if output is not None:
         store.write_records(output, found.kept)
     value = data_text.counts(found) | {
@@ -212,7 +197,7 @@ def _check_output(output: Path, suffix: str, *sources: str | None) -> None:
     from pinchtune.study import reading
 
     if output.suffix != suffix or output.is_dir():
-        raise PinchError(f"{output}: a {suffix} file is written.", hint=f"--output {output.with_suffix(suffix)}")
+        raise PinchError(f"{output}: a {suffix} file is written.", hint=f"--output NAME{suffix}")
     for source in sources:
         if source is not None and output.resolve() == reading.records_file(Path(source)).resolve():
             raise PinchError(f"{output} is what is read, and stays as it is.", hint="Choose another --output.")

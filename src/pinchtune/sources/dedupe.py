@@ -89,6 +89,8 @@ def dedupe(
         part = _part(advance, *ends)
         duplicates |= _duplicates(found, places, threshold, seed=seed, advance=part)
         done += len(places)
+    if advance is not None:
+        advance(1.0)
     kept = tuple(found[place] for place in rest if place not in duplicates)
     _check_ids(kept)
     shared = {example.id for example in kept} & {prompt.id for prompt in prompts}

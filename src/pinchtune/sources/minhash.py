@@ -2,8 +2,8 @@
 
 MinHash: Broder 1997, doi 10.1109/SEQUEN.1997.666900. Banding: Leskovec, Rajaraman and Ullman, Mining of Massive
 Datasets, section 3.4. A candidate's Jaccard similarity is counted on its grams, so that chance can only miss a pair
-(about one in a thousand at the threshold itself, fewer above), never make one.
-Legend: T texts, P permutations, B bands, N grams.
+(about two in a thousand at the threshold itself, fewer above), never make one.
+Legend: T texts, P permutations, B bands, N grams of a text, G grams of many texts, U distinct ones of those.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ PERMUTATIONS = 128
 #: Of pairs at the threshold, at least this share becomes candidates.
 RECALL = 0.999
 _NO_CHARACTER = 0x110000  # one above Unicode's last
+_RARE = 128  # texts that may have a gram for it to be in the index of rare grams
+_CROWD = 256  # candidates, once for each band in which they agree, from which that index is worth its while
 _CHUNK = 1024  # grams hashed at a time: what 128 permutations of them take fits into a processor's cache
 
 
@@ -83,15 +85,24 @@ class NearTexts:
         self._threshold = threshold
         self._grams = functools.lru_cache(maxsize=2048)(grams)
         self._hash_TP = np.empty((len(texts), PERMUTATIONS), dtype=np.uint32)
+        self._size_T = np.empty(len(texts), dtype=np.int64)
         sketch = _sketcher(seed)
         for place, text in enumerate(texts):
-            self._hash_TP[place] = sketch(grams(text))
+            gram_N = grams(text)
+            self._hash_TP[place] = sketch(gram_N)
+            self._size_T[place] = len(gram_N)
             if advance is not None and place % 256 == 0:
                 advance(place / len(texts))
-        self._band(rows_per_band(threshold))
+        n_alike_T = self._band(rows_per_band(threshold))
+        self._crowded_T = n_alike_T > max(_CROWD, len(texts) / 50)
+        self._rare = _RareGrams(texts, self._crowded_T)
 
-    def _band(self, rows: int) -> None:
-        """Sort the texts by each band, so that those that are equal in it stand in a run, earlier ones first."""
+    def _band(self, rows: int) -> npt.NDArray[np.int64]:
+        """Sort the texts by each band, so that those that are equal in it stand in a run, earlier ones first.
+
+        Returns:
+            How many texts each one is equal to, itself counted, summed over the bands.
+        """
         import numpy as np
 
         n_texts, n_bands = len(self._texts), PERMUTATIONS // rows
@@ -100,17 +111,20 @@ class NearTexts:
         self._place_BT = np.empty_like(self._order_BT)
         self._begin_BT = np.empty_like(self._order_BT)
         step_T = np.arange(n_texts, dtype=np.int32)
+        n_alike_T = np.zeros(n_texts, dtype=np.int64)
         factor_R = _odd_numbers(rows, seed=1)
         for band in range(n_bands):
             # One number for each band; two bands with the same number make a candidate too many, which costs little.
             key_T = self._hash_TP[:, band * rows : (band + 1) * rows].astype(np.uint64) @ factor_R
-            _, run_T = np.unique(key_T, return_inverse=True)
+            _, run_T, size_R = np.unique(key_T, return_inverse=True, return_counts=True)
+            n_alike_T += size_R[run_T]
             order_T = np.argsort(run_T, kind="stable")
             first_T = np.flatnonzero(np.diff(run_T[order_T], prepend=-1))
             self._order_BT[band] = order_T
             self._place_BT[band, order_T] = step_T
             self._begin_BT[band] = first_T[run_T]
         self._n_candidates_T = (self._place_BT - self._begin_BT).sum(axis=0, dtype=np.int64)
+        return n_alike_T
 
     def before(self, place: int, allowed_T: npt.NDArray[np.bool_]) -> list[tuple[int, float]]:
         """Return (place, similarity) of the earlier texts like the one at `place`, the most alike first.
@@ -129,19 +143,59 @@ class NearTexts:
             runs = zip(self._order_BT, self._begin_BT[:, place], self._place_BT[:, place], strict=True)
             candidates = np.unique(np.concatenate([order_T[begin:end] for order_T, begin, end in runs]))
         candidates = candidates[allowed_T[candidates]]
-        # The share of equal hashes estimates the similarity; what lies three standard errors below is not counted.
-        estimate = (self._hash_TP[candidates] == self._hash_TP[place]).mean(axis=1)
-        error = (self._threshold * (1 - self._threshold) / PERMUTATIONS) ** 0.5
         own = self._grams(self._texts[place])
-        found = []
-        for candidate in candidates[estimate >= self._threshold - 3 * error].tolist():
-            other = self._grams(self._texts[candidate])
-            # Sizes alone bound the similarity, and the intersection is what costs.
-            if min(len(own), len(other)) >= self._threshold * max(len(own), len(other)):
-                similarity = jaccard(own, other)
-                if similarity >= self._threshold:
-                    found.append((candidate, similarity))
-        return sorted(found, key=lambda pair: (-pair[1], pair[0]))
+        # What two texts have in common at most bounds their similarity, and the intersection is what costs.
+        size_C = self._size_T[candidates]
+        most_C = np.minimum(size_C, len(own))
+        if self._crowded_T[place]:
+            most_C = np.minimum(most_C, self._rare.most_shared(place, own)[candidates])
+        candidates = candidates[most_C * (1 + self._threshold) >= self._threshold * (size_C + len(own)) - 1e-6]
+        # The share of equal hashes estimates the similarity; what lies three standard errors below is not counted.
+        estimate_C = (self._hash_TP[candidates] == self._hash_TP[place]).mean(axis=1)
+        error = (self._threshold * (1 - self._threshold) / PERMUTATIONS) ** 0.5
+        candidates = candidates[estimate_C >= self._threshold - 3 * error]
+        found = [(one, jaccard(own, self._grams(self._texts[one]))) for one in candidates.tolist()]
+        return sorted((pair for pair in found if pair[1] >= self._threshold), key=lambda pair: (-pair[1], pair[0]))
+
+
+class _RareGrams:
+    """An index of the grams that few texts have. It bounds what a text shares with all others at once.
+
+    Texts made from one template are all candidates of each other, alike in most of their grams and yet under the
+    threshold; comparing them pair by pair takes hours. What tells them apart is their rare grams.
+
+    Args:
+        texts: Folded.
+        crowded_T: Which of them to index.
+    """
+
+    def __init__(self, texts: Sequence[str], crowded_T: npt.NDArray[np.bool_]) -> None:
+        import numpy as np
+
+        members = np.flatnonzero(crowded_T)
+        parts = [grams(texts[place]) for place in members.tolist()]
+        gram_G = np.concatenate([np.empty(0, dtype=np.uint64), *parts])
+        owner_G = np.repeat(members.astype(np.int32), [len(part) for part in parts])
+        order_G = np.argsort(gram_G, kind="stable")
+        self._owner_G = owner_G[order_G]
+        self._gram_U, self._begin_U, self._count_U = np.unique(gram_G[order_G], return_index=True, return_counts=True)
+        common_G = np.repeat(self._count_U > _RARE, self._count_U)
+        self._common_T = np.bincount(self._owner_G[common_G], minlength=len(texts))
+        #: Nothing is known of texts that are not in the index.
+        self._unknown_T = np.where(crowded_T, 0, 2**32)
+
+    def most_shared(self, place: int, own: Grams) -> npt.NDArray[np.int64]:
+        """Return, for each text, a number of grams that it and the one at `place` cannot have more of in common."""
+        import numpy as np
+
+        found = np.searchsorted(self._gram_U, own)
+        found = found[self._count_U[found] <= _RARE]
+        begin, count = self._begin_U[found], self._count_U[found]
+        # The runs begin[i] ... begin[i] + count[i], one after the other.
+        run = np.repeat(begin - np.cumsum(count) + count, count) + np.arange(count.sum())
+        shared_T = np.bincount(self._owner_G[run], minlength=len(self._common_T))
+        most_T: npt.NDArray[np.int64] = np.minimum(self._common_T, self._common_T[place]) + shared_T + self._unknown_T
+        return most_T
 
 
 @functools.lru_cache(maxsize=8)

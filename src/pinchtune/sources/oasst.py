@@ -3,8 +3,8 @@
 The data sets are https://huggingface.co/datasets/OpenAssistant/oasst1 and oasst2. A row is one message; its `parent_id`
 is the message it replies to, `rank` its place among the replies to that (0 is best), `lang` its language.
 
-A tree's messages stand together, as upstream writes them (depth first, tree by tree; https://github.com/LAION-AI/
-Open-Assistant/blob/main/oasst-data/examples/tree_to_messages.py), so that one tree at a time is held.
+A tree's messages stand together, as upstream writes them (depth first, tree by tree), so that one tree at a time is
+held: https://github.com/LAION-AI/Open-Assistant/blob/main/oasst-data/examples/tree_to_messages.py
 """
 
 from __future__ import annotations
@@ -19,16 +19,17 @@ from pinchtune.languages import Language
 from pinchtune.records import Example
 from pinchtune.sources.rows import Rows, Source, choose_language, make_example, parse_wanted
 
-#: The first release, of April 2023: 88,838 messages in 9,846 finished trees.
+#: The first release, of April 2023: 88,838 messages of finished trees.
 SOURCE = Source(
     name="OpenAssistant/oasst1",
     licence="Apache-2.0",
     # The branch; the commit that it names is recorded when it is resolved.
     revision="main",
 )
-#: The second release, of November 2023: 135,174 messages in 13,854 finished trees.
+#: The second release, of November 2023: 135,174 messages of finished trees.
 SOURCE_2 = msgspec.structs.replace(SOURCE, name="OpenAssistant/oasst2")
 _FINISHED = "ready_for_export"
+_ROLES = {"prompter": "user", "assistant": "assistant"}
 _HINT = "A row is a message: message_id, parent_id, text, role, lang, rank, deleted, review_result, message_tree_id."
 
 
@@ -111,9 +112,6 @@ def _read(
             messages = [{"role": _ROLES[post.role], "content": post.text} for post in path]
             shaped = {"id": path[-1].message_id, "messages": messages}
             yield make_example(shaped, language=language, source=source, place=place, number=number, hint=_HINT)
-
-
-_ROLES = {"prompter": "user", "assistant": "assistant"}
 
 
 def _trees(rows: Rows, place: object) -> Iterator[list[tuple[int, Post]]]:

@@ -43,6 +43,7 @@ def to_example(row: Mapping[str, Any], *, language: str | None, source: str) -> 
     """
     messages = _messages(row)
     _check_turns(messages)
+    _check_characters(messages)
     tag = row.get("language") or row.get("lang") or language
     if not isinstance(tag, str):
         raise ShapeError("no language: give each row a 'language' key, or name one for the file (--language en)")
@@ -106,6 +107,15 @@ def _check_turns(messages: Sequence[Message]) -> None:
         raise ShapeError("a system turn may only come first")
     if not messages[-1].content.strip():
         raise ShapeError("the response is empty")
+
+
+def _check_characters(messages: Sequence[Message]) -> None:
+    for number, message in enumerate(messages, 1):
+        try:
+            message.content.encode()
+        except UnicodeEncodeError as error:
+            half = message.content[error.start]
+            raise ShapeError(f"turn {number} holds half of a surrogate pair ({half!r}), which is no text") from None
 
 
 def _list(value: object, key: str) -> Sequence[Any]:
