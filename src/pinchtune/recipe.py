@@ -34,7 +34,12 @@ class _Part(pydantic.BaseModel):
 class SourceSettings(_Part):
     """Where conversations come from."""
 
-    source: str = pydantic.Field("pack", description="pack, or the path of a .jsonl, .json, .csv or .parquet file.")
+    source: str = pydantic.Field(
+        "pack",
+        description="pack; a data set's name (lima, oasst, alpacafarm, aya, hub:owner/name), with =PATH for a copy "
+        "of it here; or the path of a .jsonl, .json, .csv or .parquet file.",
+    )
+    options: dict[str, Any] = pydantic.Field({}, description="Of a named data set, such as without: [oasst].")
     language: Tag | None = pydantic.Field(None, description="Language of a file's rows that name none.")
     max_words: int | None = pydantic.Field(
         None, ge=1, description="pack: leave out ids whose English response has more words, in every language."

@@ -25,9 +25,10 @@ def test_a_ranking_depends_on_seed_and_purpose():
     assert orders[0] != orders[1] != orders[2] != orders[0]
 
 
-def test_an_example_that_is_there_twice_is_refused():
-    with pytest.raises(PinchError, match="'a' is there twice in en"):
-        index([example("a"), example("a")])
+def test_an_id_with_two_texts_in_one_language_is_refused_and_one_text_twice_counts_once():
+    with pytest.raises(PinchError, match="'a' is there twice in en, with different texts"):
+        index([example("a"), example("a", assistant="Another.")])
+    assert len(index([example("a"), example("a")])["a"]) == 1
 
 
 def test_too_small_a_pool_says_how_many_there_are():

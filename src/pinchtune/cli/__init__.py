@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from pinchtune.cli import pack, stages, study, translate
+from pinchtune.cli import data, pack, stages, study, translate
 from pinchtune.errors import PinchError
 
 INTERRUPTED = 130  # as shells say it: 128 and the signal's number
@@ -23,6 +23,7 @@ study.register(app)
 stages.register(app)
 translate.register(app)
 app.add_typer(pack.app, name="pack")
+app.add_typer(data.app, name="data")
 app.add_typer(study.recipe_app, name="recipe")
 
 

@@ -91,6 +91,7 @@ def export(
     jsonl: our own records; messages: {"messages": [...]}, with id and language; alpaca: instruction, input, output
     (conversations of one exchange only); csv and parquet: instruction, output, id, language.
 
+    \b
     Examples:
         pinch pack export --languages fi,sw --output pinch.jsonl
         pinch pack export --format alpaca --split all --output pack.jsonl

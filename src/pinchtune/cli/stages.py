@@ -78,6 +78,7 @@ def mix(
 ) -> None:
     """Draw a training set: English with a pinch of other languages, or another design.
 
+    \b
     Examples:
         pinch mix pack --languages ar,fi,it --n-examples 100 --pinch-examples 24 --output mixtures/pinch
         pinch mix english.jsonl spanish.jsonl --languages es --n-examples 1000 --pinch-percent 5 -o mixtures/es5
@@ -144,6 +145,7 @@ def tune(
 
     Every example is proven first: that its labels are its responses and their stop tokens, and nothing else.
 
+    \b
     Examples:
         pinch tune mixtures/pinch --output models/pinch
         pinch tune english.jsonl --base Qwen/Qwen2.5-0.5B --epochs 3 --dry-run --output models/english
@@ -222,6 +224,7 @@ def generate(
 ) -> None:
     """Answer prompts with a model. A killed run goes on where it was.
 
+    \b
     Examples:
         pinch generate pack --model models/pinch --languages en,fi,he --output answers/pinch
         pinch generate prompts.jsonl --model Qwen/Qwen2.5-0.5B-Instruct --engine transformers -o answers/qwen

@@ -108,6 +108,7 @@ def report(
 ) -> None:
     """Write the page of a run folder again, or of answers and verdicts from anywhere.
 
+    \b
     Examples:
         pinch report runs/first
         pinch report --prompts pack --answers answers/pinch --answers answers/english --verdicts verdicts -o report

@@ -22,12 +22,14 @@ def register(app: typer.Typer) -> None:
 
 
 def translate(
-    file: Annotated[str, typer.Argument(help="pack, or a file of conversations in any of the field's shapes.")],
+    file: Annotated[str, typer.Argument(help="pack, a data set's name (alpacafarm=PATH), or a file.")],
     output: OutputOption,
     to: Annotated[str, typer.Option(help="Languages to translate into, as tags with commas.")],
     engine: Annotated[str, typer.Option(help="NAME or NAME:MODEL, e.g. ctranslate2:FOLDER; see `pinch engines`.")],
     source: Annotated[str, typer.Option("--from", help="Language to translate from.")] = "en",
     setting: Annotated[list[str] | None, typer.Option(help="The engine's own, as key=value; may be repeated.")] = None,
+    prompts: Annotated[bool, typer.Option("--prompts", help="The file holds prompts to evaluate on.")] = False,
+    source_option: Annotated[list[str] | None, typer.Option(help="A named data set's own, as key=value.")] = None,
     names: Annotated[str, typer.Option(help="Words to keep as they are, with commas.")] = "",
     untranslatable: Annotated[str, typer.Option(help="Rhymes, spelling exercises ...: keep, drop or flag.")] = "keep",
     response: Annotated[str, typer.Option(help="translate, or regenerate with --response-model.")] = "translate",
@@ -47,6 +49,7 @@ def translate(
 
     One file per language is written, `OUTPUT/TAG/records.jsonl`, with the ids of the input.
 
+    \b
     Examples:
         pinch translate english.jsonl --to es,fi --engine deepl --estimate --output translated
         pinch translate english.jsonl --to es --engine "command:apertium -u eng-spa" --output translated
@@ -71,6 +74,8 @@ def translate(
         cache=cache,
         max_cost=max_cost,
         responder=(response_engine, response_model) if response_model else None,
+        prompts=prompts,
+        options=_settings(source_option or []),
     )
     if estimate:
         found = single.estimate_translation(file, job)

@@ -19,19 +19,20 @@ Index = Mapping[str, Mapping[str, Example]]
 
 
 def index(examples: Iterable[Example]) -> dict[str, dict[str, Example]]:
-    """Return id -> language -> example.
+    """Return id -> language -> example; the same text again (as from two files) counts once.
 
     Raises:
-        PinchError: (id, language) is there twice.
+        PinchError: (id, language) is there twice, with different texts.
     """
     found: dict[str, dict[str, Example]] = {}
     for example in examples:
         versions = found.setdefault(example.id, {})
-        if example.language in versions:
+        before = versions.setdefault(example.language, example)
+        if before.messages != example.messages:
             raise PinchError(
-                f"The example {example.id!r} is there twice in {example.language}.", hint="Make (id, language) unique."
+                f"The example {example.id!r} is there twice in {example.language}, with different texts.",
+                hint="Make (id, language) unique.",
             )
-        versions[example.language] = example
     return found
 
 

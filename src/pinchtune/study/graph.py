@@ -149,7 +149,7 @@ def _source(source: SourceSettings, tag: str, split: Literal["train", "eval"]) -
         # Of the conversations meant, not of the file: the pack may grow without anything being done again.
         found = list(pack.select([tag], split=split, max_words=source.max_words))
         return settings | {"content_key": store.content_key(found[: source.limit])}
-    path = Path(source.source)
+    path = Path(source.source.partition("=")[2] or source.source)
     return settings | ({"file_key": store.file_key(path)} if path.is_file() else {})
 
 

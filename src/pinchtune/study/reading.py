@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from pinchtune import languages, store
 from pinchtune.errors import DataError
 from pinchtune.records import Answer, Example, Prompt
 from pinchtune.sources import files, pack
+from pinchtune.sources.named import Opened, names, open_source
 from pinchtune.study.keep import RECORDS
 
 PACK = "pack"
@@ -19,38 +21,70 @@ def records_file(path: Path) -> Path:
     return path / RECORDS if path.is_dir() else path
 
 
-def read_examples(sources: Sequence[str], *, language: str | None = None) -> tuple[list[Example], int]:
+def open_named(source: str, options: Mapping[str, Any]) -> Opened | None:
+    """Open a well-known data set, or one of the Hub; None where `source` is neither.
+
+    Args:
+        source: A name such as "lima" or "hub:owner/name"; "lima=PATH" reads a copy of it here.
+        options: What the data set takes (`pinchtune.sources.named.open_source`).
+
+    Raises:
+        PinchError: no such option, or the Hub gives no access.
+    """
+    name, _, path = source.partition("=")
+    if name not in names() and not name.startswith("hub:"):
+        return None
+    return open_source(name, path=Path(path) if path else None, **options)
+
+
+def read_examples(
+    sources: Sequence[str], *, language: str | None = None, options: Mapping[str, Any] | None = None
+) -> tuple[list[Example], int]:
     """Return the examples of all sources and how many duplicates were left out.
 
     Args:
-        sources: "pack" (its training split), files, or folders of `pinch mix`.
+        sources: "pack" (its training split), names of data sets, files, or folders of `pinch mix`.
         language: Of rows that name none.
+        options: Of named data sets.
 
     Raises:
-        DataError: an unreadable file or row.
+        DataError: an unreadable file or row, or a data set of prompts alone.
     """
     found: list[Example] = []
     duplicates = 0
     for source in sources:
         if source == PACK:
             found += pack.examples()
-            continue
-        loaded = files.load_examples(records_file(Path(source)), language=language)
-        found += loaded.examples
-        duplicates += loaded.n_duplicates
+        elif (opened := open_named(source, options or {})) is not None:
+            records = list(opened)
+            if records and not isinstance(records[0], Example):
+                raise DataError(source, None, "holds prompts to evaluate on, no responses.", hint="pinch generate")
+            kept = {(one.id, one.language): one for one in records if isinstance(one, Example)}
+            found += kept.values()
+            duplicates += len(records) - len(kept)
+        else:
+            loaded = files.load_examples(records_file(Path(source)), language=language)
+            found += loaded.examples
+            duplicates += loaded.n_duplicates
     return found, duplicates
 
 
 def read_prompts(
-    source: str, *, wanted: Sequence[str] = (), language: str | None = None, limit: int | None = None
+    source: str,
+    *,
+    wanted: Sequence[str] = (),
+    language: str | None = None,
+    limit: int | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> list[Prompt]:
     """Return evaluation instructions.
 
     Args:
-        source: "pack" (its evaluation split) or a file.
+        source: "pack" (its evaluation split), the name of a data set, or a file.
         wanted: Only these languages; none: all.
         language: Of rows that name none.
         limit: At most this many per language, the first.
+        options: Of a named data set.
 
     Raises:
         DataError: an unreadable file or row, or a wanted language without a prompt.
@@ -58,13 +92,17 @@ def read_prompts(
     tags = [languages.parse(tag).tag for tag in wanted]
     if source == PACK:
         return list(pack.prompts(tags or None, limit=limit))
-    path = records_file(Path(source))
-    found = files.load_prompts(path, language=language)
+    opened = open_named(source, options or {})
+    if opened is None:
+        found = files.load_prompts(records_file(Path(source)), language=language)
+    else:
+        found = [next(files.examples_to_prompts([r])) if isinstance(r, Example) else r for r in opened]
     there = list(dict.fromkeys(prompt.language for prompt in found))
     missing = [tag for tag in tags if tag not in there]
     if missing:
+        languages_there = ", ".join(there) or "none"
         raise DataError(
-            path, None, f"has no prompt in {', '.join(missing)}.", hint=f"Its languages: {', '.join(there)}."
+            source, None, f"has no prompt in {', '.join(missing)}.", hint=f"Its languages: {languages_there}."
         )
     count: dict[str, int] = dict.fromkeys(there, 0)
     kept = []

@@ -21,7 +21,7 @@ from pinchtune.scoring.scores import Comparison
 from pinchtune.study import translating, work
 from pinchtune.study.graph import VERSIONS
 from pinchtune.study.keep import RECORDS, Result, holds_other, is_kept, keep
-from pinchtune.study.reading import read_answers, read_examples, records_file
+from pinchtune.study.reading import open_named, read_answers, read_examples, read_prompts, records_file
 from pinchtune.study.work import Advance
 from pinchtune.translation.driver import Untranslatable
 from pinchtune.tuning.settings import TuningSettings
@@ -51,11 +51,14 @@ class Translation(msgspec.Struct, frozen=True, kw_only=True):
     max_cost: float | None = None
     #: Generation engine and model that make responses anew, or None.
     responder: tuple[str, str] | None = None
+    #: A file holds prompts to evaluate on; named data sets say so themselves, and take options.
+    prompts: bool = False
+    options: dict[str, Any] = {}
 
 
 def estimate_translation(source: str, job: Translation) -> dict[str, Any]:
     """Return what a translation would send and cost."""
-    examples = _of_language(source, job.source)
+    examples = _of_language(source, job)
     return translating.estimate(
         examples,
         engine=job.engine,
@@ -77,7 +80,7 @@ def translate(
     overwrite: bool = False,
 ) -> Kept:
     """Translate the examples of `source` into one language, into `output`."""
-    examples = _of_language(source, job.source)
+    examples = _of_language(source, job)
 
     def work_on() -> Result:
         opened = open_engine(*job.responder, on_note=on_note) if job.responder else None
@@ -112,11 +115,19 @@ def translate(
     return _stage("translate", output, keyed, {"examples": examples}, work_on, overwrite=overwrite)
 
 
-def _of_language(source: str, tag: str) -> list[Example]:
-    examples, _ = read_examples([source], language=tag)
-    found = [one for one in examples if one.language == tag]
+def _of_language(source: str, job: Translation) -> list[Example] | list[Prompt]:
+    """Return what is translated: examples, or prompts with their references where the source holds those."""
+    opened = open_named(source, job.options)
+    if opened is None and job.prompts:
+        return read_prompts(source, wanted=[job.source], language=job.source)
+    if opened is None:
+        examples, _ = read_examples([source], language=job.source)
+        records: list[Example | Prompt] = list(examples)
+    else:
+        records = list(opened)
+    found: list[Any] = [one for one in records if one.language == job.source]
     if not found:
-        raise DataError(source, None, f"has no example in {tag}.", hint="Give the language it is in: --from TAG.")
+        raise DataError(source, None, f"has nothing in {job.source}.", hint="Give the language it is in: --from TAG.")
     return found
 
 

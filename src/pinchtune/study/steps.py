@@ -14,8 +14,8 @@ from pinchtune.generation.engine import Engine, open_engine
 from pinchtune.judging.judge import Judge, open_judge
 from pinchtune.records import Answer, Example, Failure, Identified, Outcome, Prompt, Sampling, Score, Verdict
 from pinchtune.scoring.scores import Comparison
-from pinchtune.sources import files, pack
-from pinchtune.study import translating, work
+from pinchtune.sources import pack
+from pinchtune.study import reading, translating, work
 from pinchtune.study.graph import Graph, Step
 from pinchtune.study.keep import FAILURES, RECORDS, Result
 from pinchtune.study.progress import Reporter
@@ -76,34 +76,40 @@ def _base(step: Step, _folder: Path, context: Context) -> Result:
     return Result(notes=notes, libraries=("transformers", "gguf"))
 
 
-def _load(settings: Mapping[str, Any]) -> tuple[list[Example], int]:
-    """Return one language's examples of a source, and how many duplicates were left out."""
+def _examples(step: Step, folder: Path, _context: Context) -> Result:
+    settings = step.settings
     tag, limit = settings["tag"], settings.get("limit")
-    if settings["source"] == "pack":
-        split = settings["split"]
-        found = [pack.to_example(e) for e in pack.select([tag], split=split, max_words=settings.get("max_words"))]
+    if settings["source"] == reading.PACK:
+        found = list(pack.examples([tag], max_words=settings.get("max_words")))
         duplicates = 0
     else:
-        path = Path(settings["source"])
-        loaded = files.load_examples(path, language=settings.get("language"))
-        found = [example for example in loaded.examples if example.language == tag]
-        duplicates = loaded.n_duplicates
+        every, duplicates = reading.read_examples(
+            [settings["source"]], language=settings.get("language"), options=settings["options"]
+        )
+        found = [example for example in every if example.language == tag]
         if not found:
-            there = ", ".join(sorted({example.language for example in loaded.examples})) or "none"
-            raise DataError(path, None, f"has no example in {tag}.", hint=f"Its languages: {there}.")
-    return found[:limit], duplicates
-
-
-def _examples(step: Step, folder: Path, _context: Context) -> Result:
-    found, duplicates = _load(step.settings | {"split": "train"})
+            there = ", ".join(sorted({example.language for example in every})) or "none"
+            raise DataError(settings["source"], None, f"has no example in {tag}.", hint=f"Its languages: {there}.")
+    found = found[:limit]
     store.write_records(folder / RECORDS, found)
     return Result(n_in=len(found) + duplicates, n_out=len(found), notes={"n_duplicates": duplicates})
 
 
 def _prompts(step: Step, folder: Path, _context: Context) -> Result:
-    found, duplicates = _load(step.settings | {"split": "eval"})
-    store.write_records(folder / RECORDS, files.examples_to_prompts(found))
-    return Result(n_in=len(found) + duplicates, n_out=len(found), notes={"n_duplicates": duplicates})
+    settings = step.settings
+    tag, limit = settings["tag"], settings.get("limit")
+    if settings["source"] == reading.PACK:
+        found = list(pack.prompts([tag], limit=limit, max_words=settings.get("max_words")))
+    else:
+        found = reading.read_prompts(
+            settings["source"],
+            wanted=[tag],
+            language=settings.get("language"),
+            limit=limit,
+            options=settings["options"],
+        )
+    store.write_records(folder / RECORDS, found)
+    return Result(n_in=len(found), n_out=len(found))
 
 
 def _translate(step: Step, folder: Path, context: Context) -> Result:

@@ -69,7 +69,7 @@ def translate(
 
 
 def estimate(
-    records: Sequence[Example],
+    records: Sequence[Example] | Sequence[Prompt],
     *,
     engine: str,
     engine_settings: Mapping[str, Any],
@@ -87,14 +87,14 @@ def estimate(
     try:
         require_support(translator, source, targets)
         caller = Caller(translator, cache, source=source, tally=Tally(translator.price), settings=engine_settings)
-        segments = prepare_segments(records)
+        segments = prepare_segments([_as_example(one) for one in records], whole=caller.uses_context)
         found = {}
         for target in targets:
             missing = caller.missing(segments, target)
             found[target] = {
                 "segments": len(segments),
                 "to_send": len(missing),
-                "characters": sum(map(len, missing)),
+                "characters": sum(len(request.text) for request in missing),
             }
     finally:
         cache.close()

@@ -8,11 +8,14 @@ from typing import Any
 
 from pinchtune.errors import RunError
 from pinchtune.translation.cache import TranslationCache, segment_key
-from pinchtune.translation.engine import TranslationFailure, Translator
+from pinchtune.translation.engine import Request, TranslationFailure, Translator
 from pinchtune.translation.tally import Tally
 
 #: Reasons that may lie with one text of a batch: each is then tried alone.
 _OF_ONE_TEXT = {"refused", "truncated", "unreadable", "wrong_count"}
+
+
+Translations = dict[Request, str | TranslationFailure]
 
 
 class Caller:
@@ -44,33 +47,36 @@ class Caller:
         self._settings = dict(settings or {})
         self._max_cost = max_cost
 
-    def key(self, text: str, target: str) -> str:
+        self.uses_context = bool(getattr(translator, "uses_context", False))
+
+    def key(self, request: Request, target: str) -> str:
         """Return the cache's key of a segment."""
         engine = self._translator
+        settings = self._settings | ({"context": request.context} if request.context else {})
         return segment_key(
-            text, self._source, target, engine=engine.name, version=engine.version, settings=self._settings
+            request.text, self._source, target, engine=engine.name, version=engine.version, settings=settings
         )
 
-    def missing(self, texts: Sequence[str], target: str) -> list[str]:
+    def missing(self, requests: Sequence[Request], target: str) -> list[Request]:
         """Return the distinct segments that the cache has not."""
-        keys = {self.key(text, target): text for text in texts}
+        keys = {self.key(request, target): request for request in requests}
         found = self._cache.get(list(keys))
-        return [text for key, text in keys.items() if key not in found]
+        return [request for key, request in keys.items() if key not in found]
 
-    def translate(self, texts: Sequence[str], target: str) -> dict[str, str | TranslationFailure]:
+    def translate(self, requests: Sequence[Request], target: str) -> Translations:
         """Return segment -> translation, or why there is none.
 
         Raises:
             RunError: the cost cap is reached; what was paid for is in the cache.
         """
-        keys = {text: self.key(text, target) for text in dict.fromkeys(texts)}
+        keys = {request: self.key(request, target) for request in dict.fromkeys(requests)}
         known = self._cache.get(list(keys.values()))
-        result: dict[str, str | TranslationFailure] = {t: known[key] for t, key in keys.items() if key in known}
+        result: Translations = {request: known[key] for request, key in keys.items() if key in known}
         self._tally.segments[target] += len(keys)
         self._tally.cached[target] += len(result)
-        left = [text for text in keys if text not in result]
+        left = [request for request in keys if request not in result]
         with ThreadPoolExecutor(max_workers=max(1, self._translator.workers)) as pool:
-            waiting: list[Future[dict[str, str | TranslationFailure]]] = []
+            waiting: list[Future[Translations]] = []
             try:
                 waiting = [pool.submit(self._call, batch, target) for batch in self._batches(left)]
                 for future in as_completed(waiting):
@@ -81,35 +87,41 @@ class Caller:
                 raise
         return result
 
-    def _batches(self, texts: Sequence[str]) -> Iterator[list[str]]:
-        batch: list[str] = []
+    def _batches(self, requests: Sequence[Request]) -> Iterator[list[Request]]:
+        batch: list[Request] = []
         size = 0
-        for text in texts:
-            full = len(batch) >= self._translator.max_texts or size + len(text) > self._translator.max_characters
+        for request in requests:
+            length = len(request.text)
+            full = len(batch) >= self._translator.max_texts or size + length > self._translator.max_characters
             if batch and full:
                 yield batch
                 batch, size = [], 0
-            batch.append(text)
-            size += len(text)
+            batch.append(request)
+            size += length
         if batch:
             yield batch
 
-    def _call(self, batch: list[str], target: str) -> dict[str, str | TranslationFailure]:
-        characters = sum(map(len, batch))
+    def _call(self, batch: list[Request], target: str) -> Translations:
+        texts = [request.text for request in batch]
+        characters = sum(map(len, texts))
         self._check_cost(characters)
         try:
-            made = self._translator.translate(batch, self._source, target)
+            if self.uses_context:
+                contexts = [request.context for request in batch]
+                made = self._translator.translate(texts, self._source, target, contexts=contexts)
+            else:
+                made = self._translator.translate(texts, self._source, target)
             if len(made) != len(batch):
                 raise TranslationFailure("wrong_count", f"{len(made)} translations for {len(batch)} texts")
         except TranslationFailure as failure:
             if len(batch) == 1 or failure.reason not in _OF_ONE_TEXT:
                 return dict.fromkeys(batch, failure)
-            alone: dict[str, str | TranslationFailure] = {}
-            for text in batch:
-                alone.update(self._call([text], target))
+            alone: Translations = {}
+            for request in batch:
+                alone.update(self._call([request], target))
             return alone
         pairs = list(zip(batch, made, strict=True))
-        rows = [(self.key(text, target), translated) for text, translated in pairs]
+        rows = [(self.key(request, target), translated) for request, translated in pairs]
         self._cache.put(rows, engine=self._translator.name, source=self._source, target=target)
         self._tally.paid(target, len(batch), characters)
         return dict(pairs)

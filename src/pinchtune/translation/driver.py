@@ -12,9 +12,9 @@ from typing import Literal
 import msgspec
 
 from pinchtune.records import Example, Failure, Message
-from pinchtune.translation.calls import Caller
+from pinchtune.translation.calls import Caller, Translations
 from pinchtune.translation.checks import Checker, Problem
-from pinchtune.translation.engine import TranslationFailure
+from pinchtune.translation.engine import Request, TranslationFailure
 from pinchtune.translation.segments import Part, cut, join
 from pinchtune.translation.spans import MaskError, mask, restore
 from pinchtune.translation.tally import Tally
@@ -29,7 +29,7 @@ class _Turn(msgspec.Struct):
     text: str
     parts: list[Part]
     #: The masked text and the spans of each part to be translated.
-    masked: list[tuple[str, tuple[str, ...]]]
+    masked: list[tuple[Request, tuple[str, ...]]]
 
 
 def translate(
@@ -124,8 +124,8 @@ def _attempt(
     *,
     fine: bool,
 ) -> list[list[str] | Problem]:
-    prepared = [[_prepare(m.content, fine) if m.role in roles else None for m in one.messages] for one in examples]
-    segments = [text for turns in prepared for turn in turns if turn for text, _ in turn.masked]
+    prepared = [_turns(one, roles, fine=fine, whole=caller.uses_context and not fine) for one in examples]
+    segments = [request for turns in prepared for turn in turns if turn for request, _ in turn.masked]
     if not fine:
         tally.protected[target] += sum(len(spans) for ts in prepared for t in ts if t for _, spans in t.masked)
     translations = caller.translate(segments, target) if segments else {}
@@ -143,22 +143,36 @@ def _attempt(
     return results
 
 
-def prepare_segments(examples: Iterable[Example]) -> list[str]:
-    """Return the distinct masked segments of conversations, as a first attempt would send them."""
-    turns = (_prepare(message.content, False) for example in examples for message in example.messages)
-    return list(dict.fromkeys(text for turn in turns for text, _ in turn.masked))
+def prepare_segments(examples: Iterable[Example], *, whole: bool) -> list[Request]:
+    """Return the distinct segments of conversations, as a first attempt would send them."""
+    roles = ("system", "user", "assistant")
+    turns = (turn for example in examples for turn in _turns(example, roles, fine=False, whole=whole) if turn)
+    return list(dict.fromkeys(request for turn in turns for request, _ in turn.masked))
 
 
-def _prepare(text: str, fine: bool) -> _Turn:
-    parts = cut(text, fine=fine)
+def _turns(example: Example, roles: Sequence[str], *, fine: bool, whole: bool) -> list[_Turn | None]:
+    """Return what of each turn is to be translated; None for turns that stay as they are."""
+    turns: list[_Turn | None] = []
+    before: list[str] = []
+    for message in example.messages:
+        context = "\n\n".join(before) if whole else ""
+        turns.append(_prepare(message.content, context, fine=fine, whole=whole) if message.role in roles else None)
+        before.append(f"{message.role}: {message.content}")
+    return turns
+
+
+def _prepare(text: str, context: str, *, fine: bool, whole: bool) -> _Turn:
+    parts = [Part(text, translate=True)] if whole else cut(text, fine=fine)
+    if whole and not any(character.isalpha() for character in mask(text).text):
+        parts = [Part(text, translate=False)]
     masked = [mask(part.text) for part in parts if part.translate]
-    return _Turn(text, parts, [(one.text, one.spans) for one in masked])
+    return _Turn(text, parts, [(Request(one.text, context), one.spans) for one in masked])
 
 
-def _put_together(turn: _Turn, translations: dict[str, str | TranslationFailure], checker: Checker) -> str | Problem:
+def _put_together(turn: _Turn, translations: Translations, checker: Checker) -> str | Problem:
     restored = []
-    for text, spans in turn.masked:
-        made = translations[text]
+    for request, spans in turn.masked:
+        made = translations[request]
         if isinstance(made, TranslationFailure):
             return Problem(made.reason, made.detail)
         try:

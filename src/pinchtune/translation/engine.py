@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+import msgspec
+
 from pinchtune import languages, plugins
 from pinchtune.errors import LanguageError
 
@@ -13,7 +15,8 @@ class TranslationFailure(Exception):
     """A batch that the engine could not translate, after its own retries. The driver makes `Failure` records of it.
 
     Args:
-        reason: A short code: "rate_limited", "server_error", "timeout", "refused", "wrong_count", "unreadable".
+        reason: A short code: "rate_limited", "server_error", "timeout", "connection", "refused",
+            "truncated", "wrong_count", "unreadable".
         detail: What was got; never a key.
     """
 
@@ -21,6 +24,13 @@ class TranslationFailure(Exception):
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail
+
+
+class Request(msgspec.Struct, frozen=True):
+    """A text to be translated, and the turns before it, for engines that read them."""
+
+    text: str
+    context: str = ""
 
 
 class Translator(Protocol):
@@ -37,13 +47,21 @@ class Translator(Protocol):
     max_characters: int
     #: Money for a million characters, in US dollars; None where it costs nothing or is not known.
     price: float | None
+    #: Whether it gets whole turns, and the turns before each as `contexts`; False, or missing: paragraphs and lines.
+    uses_context: bool
 
     def supports(self, source: str, target: str) -> bool:
         """Return whether it translates from one tag into another; asked before any call."""
         ...
 
-    def translate(self, texts: Sequence[str], source: str, target: str) -> list[str]:
+    def translate(self, texts: Sequence[str], source: str, target: str, *, contexts: Sequence[str] = ()) -> list[str]:
         """Translate a batch, in its order. Masks such as «[[3]]» must come back somewhere in their text.
+
+        Args:
+            texts: What to translate.
+            source: Tag translated from.
+            target: Tag translated into.
+            contexts: Where `uses_context`, what stands before each text in its conversation, in the source language.
 
         Raises:
             TranslationFailure: after retries.

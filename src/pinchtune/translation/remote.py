@@ -89,8 +89,10 @@ class Retries:
         backoff = tenacity.wait_random_exponential(multiplier=self.base_delay, max=self.longest_delay)
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(PassingFault),
-            stop=lambda state: state.attempt_number >= self.attempts or _asked(state) > self.longest_delay,
-            wait=lambda state: _asked(state) + backoff(state),
+            stop=lambda retry_state: (
+                retry_state.attempt_number >= self.attempts or _asked(retry_state) > self.longest_delay
+            ),
+            wait=lambda retry_state: _asked(retry_state) + backoff(retry_state),
             reraise=True,
         )
         try:
@@ -102,8 +104,8 @@ class Retries:
         raise failure
 
 
-def _asked(state: Any) -> float:
-    fault = state.outcome.exception()
+def _asked(retry_state: Any) -> float:
+    fault = retry_state.outcome.exception()
     return float(fault.retry_after) if isinstance(fault, PassingFault) else 0.0
 
 

@@ -54,11 +54,12 @@ class DeepLTranslator:
         PinchError: no key, or `server_url` is no address.
     """
 
-    # 50 texts and 128 KiB a call, https://developers.deepl.com/docs/resources/usage-limits; in the client's JSON a letter
-    # beyond ASCII has six bytes.
+    # 50 texts and 128 KiB a call, https://developers.deepl.com/docs/resources/usage-limits; a letter beyond ASCII has
+    # six bytes in the client's JSON.
     max_texts = 50
     max_characters = 20_000
     version = "v2"
+    uses_context = False
 
     def __init__(
         self,
@@ -89,13 +90,14 @@ class DeepLTranslator:
         other = remote.code_of(target, _TARGET_CODES, _TARGET_ALIASES)
         return one is not None and other is not None and one != other.split("-")[0]
 
-    def translate(self, texts: Sequence[str], source: str, target: str) -> list[str]:
+    def translate(self, texts: Sequence[str], source: str, target: str, *, contexts: Sequence[str] = ()) -> list[str]:
         """Translate a batch.
 
         Raises:
             TranslationFailure: after retries.
             PinchError: the key, the address or the quota.
         """
+        del contexts
         codes = {
             "source_lang": remote.code_of(source, _CODES, _ALIASES),
             "target_lang": remote.code_of(target, _TARGET_CODES, _TARGET_ALIASES),
@@ -106,9 +108,7 @@ class DeepLTranslator:
             made = self._client.translate_text(list(texts), **codes, **self._options)
             if not made:  # as the client reads a body without translations in it, which may be no JSON
                 raise remote.PassingFault("unreadable", "a body without translations")
-            if len(made) != len(texts):
-                raise remote.PassingFault("wrong_count", f"{len(made)} translations for {len(texts)} texts")
-            return [str(one.text) for one in made]
+            return remote.aligned([one.text for one in made], texts)
 
         return self._retries.run(once, self._explain)
 
@@ -124,7 +124,7 @@ class DeepLTranslator:
             late = isinstance(error.__cause__, requests.exceptions.Timeout)
             return remote.PassingFault("timeout" if late else "connection", type(error.__cause__ or error).__name__)
         if isinstance(error, deepl.exceptions.DeepLException):
-            said = remote.cleaned(error, self._client.headers["Authorization"].split()[-1])
+            said = remote.cleaned(error)
             if error.http_status_code is None:
                 return TranslationFailure("refused", said)
             return remote.from_status(
@@ -141,10 +141,10 @@ class DeepLTranslator:
 
 
 def _one_try(library: Any, timeout: float, workers: int, seen: threading.local) -> Any:
-    """Return an HTTP client for deepl that never retries and remembers a thread's last headers.
+    """Return an HTTP client for deepl that never retries, remembers the headers a thread got last, and hides the key.
 
-    The client's own settings for this are of the whole process, and it drops the headers, Retry-After with them:
-    https://github.com/DeepLcom/deepl-python#configuration
+    The client's own settings of retries and time-outs are the whole process's, and it drops a response's headers, so
+    Retry-After with them: https://github.com/DeepLcom/deepl-python#configuration
     """
     import requests
 
@@ -152,14 +152,16 @@ def _one_try(library: Any, timeout: float, workers: int, seen: threading.local) 
         def _should_retry(self, *_: Any) -> bool:
             return False
 
-        def _internal_request(self, request: Any, stream: bool, **_: Any) -> Any:
-            return super()._internal_request(request, stream, timeout=timeout)
-
-    def remember(response: Any, *_: Any, **__: Any) -> None:
-        seen.headers = response.headers
+    class Remembering(requests.adapters.HTTPAdapter):  # type: ignore[misc]
+        def send(self, request: Any, **options: Any) -> Any:
+            response = super().send(request, **{**options, "timeout": timeout})
+            seen.headers = response.headers
+            if response.status_code >= 400:  # the client logs the body, and a body may quote the key
+                key = request.headers["Authorization"].split()[-1].encode()
+                response._content = response.content.replace(key, b"[key]")
+            return response
 
     made = OneTry()
-    made._session.hooks["response"].append(remember)
     for scheme in ("https://", "http://"):
-        made._session.mount(scheme, requests.adapters.HTTPAdapter(pool_maxsize=max(workers, 1)))
+        made._session.mount(scheme, Remembering(pool_maxsize=max(workers, 1)))
     return made

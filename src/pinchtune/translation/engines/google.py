@@ -57,6 +57,7 @@ class GoogleTranslator:
     max_texts = 64
     max_characters = 29_000
     version = "v3"
+    uses_context = False
 
     def __init__(
         self,
@@ -92,13 +93,14 @@ class GoogleTranslator:
         codes = {remote.code_of(tag, _CODES, _ALIASES) for tag in (source, target)}
         return len(codes) == 2 and None not in codes
 
-    def translate(self, texts: Sequence[str], source: str, target: str) -> list[str]:
+    def translate(self, texts: Sequence[str], source: str, target: str, *, contexts: Sequence[str] = ()) -> list[str]:
         """Translate a batch.
 
         Raises:
             TranslationFailure: after retries.
             PinchError: the credentials, the project or the quota.
         """
+        del contexts
         request = {
             "parent": self._parent,
             "model": self._model,
@@ -111,10 +113,7 @@ class GoogleTranslator:
         def once() -> list[str]:
             # retry=None: the client's own retries are off.
             answer = self._client.translate_text(request=request, retry=None, timeout=self._timeout)
-            made = [str(one.translated_text) for one in answer.translations]
-            if len(made) != len(texts):
-                raise remote.PassingFault("wrong_count", f"{len(made)} translations for {len(texts)} texts")
-            return made
+            return remote.aligned([one.translated_text for one in answer.translations], texts)
 
         return self._retries.run(once, _explain)
 
@@ -147,16 +146,17 @@ def _explain(error: Exception) -> Exception:
 
     if isinstance(error, api.GoogleAPICallError) and error.code is not None:
         return _from_answer(int(error.code), error)
+    unreachable = isinstance(error, auth.TransportError) or getattr(error, "retryable", False)
+    if isinstance(error, auth.GoogleAuthError) and not unreachable:
+        return PinchError("Google Cloud Translation got no usable credentials.", hint=_CREDENTIALS)
     passing: dict[str, tuple[type[Exception], ...]] = {
         "timeout": (requests.exceptions.Timeout,),
-        "connection": (requests.exceptions.RequestException, auth.TransportError),
+        "connection": (requests.exceptions.RequestException, auth.GoogleAuthError),
         "unreadable": (json_format.ParseError, *remote.WRONG_SHAPE),
     }
     for reason, kinds in passing.items():
         if isinstance(error, kinds):
             return remote.PassingFault(reason, type(error).__name__)
-    if isinstance(error, auth.GoogleAuthError):
-        return PinchError("Google Cloud Translation got no usable credentials.", hint=_CREDENTIALS)
     return error
 
 

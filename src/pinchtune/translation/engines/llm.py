@@ -47,6 +47,7 @@ class LLMTranslator:
     max_texts = 1
     max_characters = 8_000
     version = _PROMPT
+    uses_context = True
 
     def __init__(
         self,
@@ -83,24 +84,33 @@ class LLMTranslator:
         except LanguageError:
             return False
 
-    def translate(self, texts: Sequence[str], source: str, target: str) -> list[str]:
-        """Translate texts one by one.
+    def translate(self, texts: Sequence[str], source: str, target: str, *, contexts: Sequence[str] = ()) -> list[str]:
+        """Translate texts one by one, each with what stands before it.
 
         Raises:
             TranslationFailure: after retries; "truncated" and "refused" without, as the model would do so again.
             PinchError: the key, the address, the model or the quota.
         """
-        return [self._retries.run(functools.partial(self._ask, text, source, target), self._explain) for text in texts]
+        pairs = zip(texts, contexts or [""] * len(texts), strict=True)
+        ask = functools.partial(self._ask, source=source, target=target)
+        return [self._retries.run(functools.partial(ask, text, context), self._explain) for text, context in pairs]
 
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
 
-    def _ask(self, text: str, source: str, target: str) -> str:
+    def _ask(self, text: str, context: str, *, source: str, target: str) -> str:
         token = secrets.token_hex(8)
         begin, end = f"<text-{token}>", f"</text-{token}>"
         prompt = self._prompt.substitute(
-            source=_described(source), target=_described(target), begin=begin, end=end, text=text
+            source=_described(source),
+            target=_described(target),
+            before=f"<context-{token}>",
+            context=context,
+            after=f"</context-{token}>",
+            begin=begin,
+            text=text,
+            end=end,
         )
         answer = self._client.chat.completions.create(messages=[{"role": "user", "content": prompt}], **self._options)
         choices = getattr(answer, "choices", None)  # a body that is no JSON comes as a string
