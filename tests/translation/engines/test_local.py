@@ -17,7 +17,6 @@ from pinchtune.translation.engines.transformers import TransformersTranslator, b
 from pinchtune.translation.tally import Tally
 from tests.translation.engines import tiny
 
-pytest.importorskip("sentencepiece")
 ENGINES = {"ctranslate2": CTranslate2Translator, "transformers": TransformersTranslator}
 MODELS = ("nllb", "madlad", "opus-mt-en-fi", "opus-mt-en-mul")
 TARGETS = {name: ("fi",) if name == "opus-mt-en-fi" else ("fi", "es") for name in MODELS}
