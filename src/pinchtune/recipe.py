@@ -57,6 +57,7 @@ class TranslationSettings(_Part):
     untranslatable: Literal["keep", "drop", "flag"] = pydantic.Field(
         "keep", description="Spelling exercises, rhymes and the like: keep in the source language, drop, or flag."
     )
+    ask: bool = pydantic.Field(False, description="Ask the engine, an LLM, what is untranslatable, besides the rules.")
 
     @pydantic.field_validator("engine")
     @classmethod

@@ -26,7 +26,7 @@ def test_many_keys_are_looked_up_at_once(tmp_path):
 
 
 def test_a_key_depends_on_everything_that_changes_a_translation():
-    base = {"engine": "e", "version": "1", "settings": {"beam": 4}}
+    base = {"engine": "e", "version": "1", "context": ""}
     keys = {
         segment_key("text", "en", "fi", **base),
         segment_key("Text", "en", "fi", **base),
@@ -37,7 +37,7 @@ def test_a_key_depends_on_everything_that_changes_a_translation():
             for change in (
                 {"engine": "f"},
                 {"version": "2"},
-                {"settings": {"beam": 5}},
+                {"context": "before"},
             )
         ),
     }

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pinchtune import store
-from pinchtune.errors import LanguageError, RunError
+from pinchtune.errors import LanguageError, PinchError, RunError
 from pinchtune.records import Example, Failure, Message
 from pinchtune.sources import pack
 from pinchtune.translation.cache import TranslationCache
@@ -236,3 +236,53 @@ def test_a_text_that_no_engine_takes_does_not_spoil_its_batch(tmp_path):
     made, _ = run([*examples, bad], Picky(), tmp_path)
     assert [isinstance(one, Failure) for one in made] == [False] * 5 + [True]
     assert made[-1].reason == "refused"
+
+
+def test_an_engine_that_can_be_asked_is_asked_once_and_its_word_is_kept(tmp_path):
+    class Asked(Rot):
+        def __init__(self):
+            super().__init__()
+            self.questions = []
+
+        def untranslatable(self, text, _source):
+            self.questions.append(text)
+            return "lyrics" in text
+
+    def once(engine):
+        tally = Tally()
+        cache = TranslationCache(tmp_path / "c.sqlite")
+        caller = Caller(engine, cache, source="en", tally=tally)
+        two = [example("a", user="Turn this into song lyrics, please."), example("b", user="Explain the tides to me.")]
+        made = list(translate(two, caller, source="en", target=TARGET, tally=tally, ask=caller.ask_untranslatable))
+        cache.close()
+        return made
+
+    first, again = Asked(), Asked()
+    assert [one.made for one in once(first)] == ["kept:asked", "translated:"]
+    assert len(first.questions) == 2
+    once(again)
+    assert again.questions == []
+
+
+def test_an_engine_that_cannot_be_asked_says_so(tmp_path):
+    caller = Caller(Rot(), TranslationCache(tmp_path / "c.sqlite"), source="en", tally=Tally())
+    with pytest.raises(PinchError, match="cannot be asked what is untranslatable"):
+        caller.ask_untranslatable("text")
+
+
+def test_an_engine_that_reads_context_gets_whole_turns_and_what_stood_before(tmp_path):
+    seen = []
+
+    class Reader(Rot):
+        uses_context = True
+
+        def translate(self, texts, source, target, *, contexts):
+            seen.extend(zip(texts, contexts, strict=True))
+            return super().translate(texts, source, target)
+
+    text = "Two paragraphs here.\n\n```py\nx = 1\n```\n\nAnd a second one."
+    (made,), _ = run([example("a", user="Tell me of it.", assistant=text)], Reader(), tmp_path)
+    assert isinstance(made, Example)
+    assert seen[0] == ("Tell me of it.", "")
+    assert seen[1] == ("Two paragraphs here.\n\n[[0]]\n\nAnd a second one.", "user: Tell me of it.")
+    assert "```py\nx = 1\n```" in made.response

@@ -32,6 +32,7 @@ def translate(
     source_option: Annotated[list[str] | None, typer.Option(help="A named data set's own, as key=value.")] = None,
     names: Annotated[str, typer.Option(help="Words to keep as they are, with commas.")] = "",
     untranslatable: Annotated[str, typer.Option(help="Rhymes, spelling exercises ...: keep, drop or flag.")] = "keep",
+    ask: Annotated[bool, typer.Option("--ask-untranslatable", help="llm: ask it too, besides the rules.")] = False,
     response: Annotated[str, typer.Option(help="translate, or regenerate with --response-model.")] = "translate",
     response_model: Annotated[str | None, typer.Option(help="Model that writes the responses anew.")] = None,
     response_engine: Annotated[str, typer.Option(help="Its generation engine.")] = "transformers",
@@ -76,6 +77,7 @@ def translate(
         responder=(response_engine, response_model) if response_model else None,
         prompts=prompts,
         options=_settings(source_option or []),
+        ask=ask,
     )
     if estimate:
         found = single.estimate_translation(file, job)

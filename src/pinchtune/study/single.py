@@ -54,6 +54,7 @@ class Translation(msgspec.Struct, frozen=True, kw_only=True):
     #: A file holds prompts to evaluate on; named data sets say so themselves, and take options.
     prompts: bool = False
     options: dict[str, Any] = {}
+    ask: bool = False
 
 
 def estimate_translation(source: str, job: Translation) -> dict[str, Any]:
@@ -98,6 +99,7 @@ def translate(
                 cache_path=job.cache,
                 max_cost=job.max_cost,
                 responder=opened,
+                ask=job.ask,
             )
         finally:
             if opened is not None:
@@ -111,6 +113,7 @@ def translate(
         "names": job.names,
         "untranslatable": job.untranslatable,
         "responder": job.responder,
+        "ask": job.ask,
     }
     return _stage("translate", output, keyed, {"examples": examples}, work_on, overwrite=overwrite)
 

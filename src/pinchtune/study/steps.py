@@ -125,6 +125,8 @@ def _translate(step: Step, folder: Path, context: Context) -> Result:
         target=settings["target"],
         names=settings["names"],
         untranslatable=settings["untranslatable"],
+        ask=settings["ask"],
+        keep_source=False,
         advance=context.reporter.advance,
     )
 

@@ -33,14 +33,34 @@ def translate(
     cache_path: Path | None = None,
     max_cost: float | None = None,
     responder: Responder | None = None,
+    ask: bool = False,
+    keep_source: bool = True,
 ) -> Result:
-    """Translate examples, or prompts with their references, into one language; ids are kept, failures counted."""
+    """Translate examples, or prompts with their references, into one language; ids are kept, failures counted.
+
+    Args:
+        folder: Where the records go.
+        records: In the source language.
+        engine: A translation engine, by name.
+        engine_settings: Its own.
+        source: Tag translated from.
+        target: Tag translated into.
+        names: Words kept as they are.
+        untranslatable: What becomes of conversations about the language itself.
+        advance: Told how far it is.
+        cache_path: The cache; None: the user's.
+        max_cost: Money at which calls stop.
+        responder: Makes responses anew, in the place of translated ones.
+        ask: Ask the engine, an LLM, what is untranslatable, besides the rules.
+        keep_source: Write out, in the source language, what is not translated because it is about that language; a
+            study has it there already.
+    """
     translator = open_translator(engine, **engine_settings)
     cache = TranslationCache(cache_path or default_path())
     tally = Tally(translator.price)
     try:
         require_support(translator, source, [target])
-        caller = Caller(translator, cache, source=source, tally=tally, settings=engine_settings, max_cost=max_cost)
+        caller = Caller(translator, cache, source=source, tally=tally, max_cost=max_cost)
         made: Iterable[Example | Failure] = translate_examples(
             [_as_example(one) for one in records],
             caller,
@@ -52,6 +72,7 @@ def translate(
             engine_name=translator.name,
             roles=("system", "user") if responder else ("system", "user", "assistant"),
             on_done=lambda done: advance(done / len(records)),
+            ask=caller.ask_untranslatable if ask else None,
         )
         if responder is not None:
             sampling = Sampling(max_new_tokens=1024)
@@ -61,7 +82,7 @@ def translate(
         cache.close()
         translator.close()
     of_prompts = bool(records) and isinstance(records[0], Prompt)
-    kept = [one for one in done if isinstance(one, Example)]
+    kept = [one for one in done if isinstance(one, Example) and (keep_source or one.language == target)]
     store.write_records(folder / RECORDS, [_as_prompt(one) for one in kept] if of_prompts else kept)
     failures = [one for one in done if isinstance(one, Failure)]
     notes = {"languages": tally.as_dict(), "cost": tally.cost, "engine": translator.name, "version": translator.version}
@@ -86,7 +107,7 @@ def estimate(
     cache = TranslationCache(cache_path or default_path())
     try:
         require_support(translator, source, targets)
-        caller = Caller(translator, cache, source=source, tally=Tally(translator.price), settings=engine_settings)
+        caller = Caller(translator, cache, source=source, tally=Tally(translator.price))
         segments = prepare_segments([_as_example(one) for one in records], whole=caller.uses_context)
         found = {}
         for target in targets:

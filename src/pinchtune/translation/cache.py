@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +105,15 @@ def _patiently(connection: sqlite3.Connection, statement: str) -> None:
             return
 
 
-def segment_key(text: str, source: str, target: str, *, engine: str, version: str, settings: Mapping[str, Any]) -> str:
-    """Return the key of one segment's translation."""
-    return store.content_key([text, source, target, engine, version, dict(settings)])
+def segment_key(text: str, source: str, target: str, *, engine: str, version: str, context: str = "") -> str:
+    """Return the key of one segment's translation.
+
+    Args:
+        text: The masked text.
+        source: Tag translated from.
+        target: Tag translated into.
+        engine: Its name, which holds every setting that changes its translations.
+        version: Of its model or service.
+        context: What stood before the text, where the engine reads that.
+    """
+    return store.content_key([text, source, target, engine, version, context])

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from typing import Any
 
-from pinchtune.errors import RunError
+from pinchtune.errors import PinchError, RunError
 from pinchtune.translation.cache import TranslationCache, segment_key
 from pinchtune.translation.engine import Request, TranslationFailure, Translator
 from pinchtune.translation.tally import Tally
@@ -25,7 +24,6 @@ class Caller:
         translator: The engine.
         cache: Finished translations.
         source: Tag translated from.
-        settings: What else of the engine changes translations; part of the key.
         tally: Counts.
         max_cost: Money at which calls stop, or None.
     """
@@ -37,14 +35,12 @@ class Caller:
         *,
         source: str,
         tally: Tally,
-        settings: Mapping[str, Any] | None = None,
         max_cost: float | None = None,
     ) -> None:
         self._translator = translator
         self._cache = cache
         self._source = source
         self._tally = tally
-        self._settings = dict(settings or {})
         self._max_cost = max_cost
 
         self.uses_context = bool(getattr(translator, "uses_context", False))
@@ -52,10 +48,30 @@ class Caller:
     def key(self, request: Request, target: str) -> str:
         """Return the cache's key of a segment."""
         engine = self._translator
-        settings = self._settings | ({"context": request.context} if request.context else {})
         return segment_key(
-            request.text, self._source, target, engine=engine.name, version=engine.version, settings=settings
+            request.text, self._source, target, engine=engine.name, version=engine.version, context=request.context
         )
+
+    def ask_untranslatable(self, text: str) -> bool:
+        """Ask the engine whether a request does not survive translation; what it says is kept like a translation.
+
+        Raises:
+            PinchError: the engine cannot be asked.
+            TranslationFailure: it gave no answer.
+        """
+        asked = getattr(self._translator, "untranslatable", None)
+        if asked is None:
+            raise PinchError(
+                f"The engine {self._translator.name} cannot be asked what is untranslatable.",
+                hint="Leave --ask-untranslatable out, or use --engine llm:MODEL.",
+            )
+        engine = f"untranslatable:{self._translator.name}"
+        key = segment_key(text, self._source, "", engine=engine, version=self._translator.version)
+        known = self._cache.get([key])
+        if key not in known:
+            known[key] = "no" if asked(text, self._source) else "yes"
+            self._cache.put([(key, known[key])], engine=engine, source=self._source, target="")
+        return known[key] == "no"
 
     def missing(self, requests: Sequence[Request], target: str) -> list[Request]:
         """Return the distinct segments that the cache has not."""

@@ -43,6 +43,7 @@ def translate(
     untranslatable: Untranslatable = "keep",
     engine_name: str = "",
     roles: Sequence[str] = ("system", "user", "assistant"),
+    ask: Callable[[str], bool] | None = None,
     on_done: Callable[[int], None] = lambda _: None,
 ) -> Iterator[Example | Failure]:
     """Yield each conversation in `target`, or a `Failure` that says why not, in the order of the input.
@@ -58,6 +59,7 @@ def translate(
             the source language, "drop" them as failures of reason "untranslatable", or "flag" them in `made`.
         engine_name: For `Example.made`.
         roles: Turns to translate; others stay as they are (for responses that are made anew).
+        ask: Says of a user's turn, besides the rules, whether it does not survive translation.
         on_done: Called with how many conversations are done.
 
     Raises:
@@ -67,7 +69,7 @@ def translate(
     done = 0
     stream = iter(examples)
     while window := list(itertools.islice(stream, WINDOW)):
-        reasons = {example.id: why_untranslatable(example.messages) for example in window}
+        reasons = {example.id: _why_untranslatable(example, ask) for example in window}
         wanted = [one for one in window if reasons[one.id] is None or untranslatable == "flag"]
         results = _window(wanted, caller, checker, tally, roles, target)
         made = {one.id: result for one, result in zip(wanted, results, strict=True)}
@@ -76,6 +78,17 @@ def translate(
             reason = reasons[example.id]
             yield _finish(example, reason, made.get(example.id), tally, target, untranslatable, engine_name)
             on_done(done)
+
+
+def _why_untranslatable(example: Example, ask: Callable[[str], bool] | None) -> str | None:
+    reason = why_untranslatable(example.messages)
+    if reason is None and ask is not None:
+        try:
+            asked = any(ask(message.content) for message in example.messages if message.role == "user")
+        except TranslationFailure:
+            return None  # no answer is no reason to leave a conversation out; the translation itself is checked
+        return "asked" if asked else None
+    return reason
 
 
 def _finish(

@@ -16,7 +16,7 @@ class TranslationFailure(Exception):
 
     Args:
         reason: A short code: "rate_limited", "server_error", "timeout", "connection", "refused",
-            "truncated", "wrong_count", "unreadable".
+            "truncated", "wrong_count", "unreadable", "program_failed".
         detail: What was got; never a key.
     """
 

@@ -73,7 +73,7 @@ class LLMTranslator:
         self.workers = workers
         self.price = price
         self._retries = remote.Retries(attempts, base_delay)
-        self._prompt = string.Template(_read_prompt())
+        self._prompt = string.Template(_read_prompt(_PROMPT))
         base_url = remote.check_url(base_url, "base_url")
         self._client = library.OpenAI(api_key=key, base_url=base_url, max_retries=0, timeout=timeout)
 
@@ -94,6 +94,27 @@ class LLMTranslator:
         pairs = zip(texts, contexts or [""] * len(texts), strict=True)
         ask = functools.partial(self._ask, source=source, target=target)
         return [self._retries.run(functools.partial(ask, text, context), self._explain) for text, context in pairs]
+
+    def untranslatable(self, text: str, source: str) -> bool:
+        """Ask whether a user's request does not survive translation (a rhyme, a spelling exercise ...).
+
+        Raises:
+            TranslationFailure: no answer after retries, or one that is neither yes nor no.
+        """
+        return bool(self._retries.run(functools.partial(self._judge, text, source), self._explain))
+
+    def _judge(self, text: str, source: str) -> bool:
+        token = secrets.token_hex(8)
+        prompt = string.Template(_read_prompt("untranslatable-1")).substitute(
+            source=_described(source), begin=f"<request-{token}>", end=f"</request-{token}>", text=text
+        )
+        answer = self._client.chat.completions.create(messages=[{"role": "user", "content": prompt}], **self._options)
+        choices = getattr(answer, "choices", None)
+        said = choices[0].message.content if isinstance(choices, list) and choices else None
+        word = said.strip().strip(".").lower() if isinstance(said, str) else ""
+        if word not in ("yes", "no"):
+            raise remote.PassingFault("unreadable", "an answer that is neither yes nor no")
+        return bool(word == "no")
 
     def close(self) -> None:
         """Close the connections."""
@@ -154,9 +175,9 @@ class LLMTranslator:
         )
 
 
-def _read_prompt() -> str:
+def _read_prompt(name: str) -> str:
     folder = importlib.resources.files("pinchtune.translation") / "prompts"
-    return (folder / f"{_PROMPT}.txt").read_text(encoding="utf-8")
+    return (folder / f"{name}.txt").read_text(encoding="utf-8")
 
 
 def _described(tag: str) -> str:
