@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from pinchtune.sources.pack import prompts as pack_prompts
     from pinchtune.study.run import run as run_study
     from pinchtune.tuning.settings import TuningSettings
-    from pinchtune.tuning.train import Tuned, tune
+    from pinchtune.tuning.train import tune
+    from pinchtune.tuning.tuned import Tuned
 
 #: public name -> "module:name"; imported on first use, so that `import pinchtune` is light.
 _PUBLIC = {
@@ -56,7 +57,7 @@ _PUBLIC = {
     "Recipe": "recipe:Recipe",
     "Sampling": "records:Sampling",
     "Score": "records:Score",
-    "Tuned": "tuning.train:Tuned",
+    "Tuned": "tuning.tuned:Tuned",
     "TuningSettings": "tuning.settings:TuningSettings",
     "Verdict": "records:Verdict",
     "answer": "generation.answer:answer",

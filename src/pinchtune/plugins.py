@@ -42,7 +42,6 @@ _EXTRAS = {
     "ctranslate2": "ctranslate2",
     "datasets": "datasets",
     "pyarrow": "datasets",
-    "comet": "comet",
     "deepl": "deepl",
     "gguf": "gemma",
     "google": "google",

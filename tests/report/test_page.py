@@ -2,7 +2,7 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pinchtune.records import Identified, Outcome, Score
@@ -61,6 +61,7 @@ def test_what_a_model_wrote_is_text_and_never_markup(tmp_path):
     assert "49" not in re.findall(r"onerror[^<]*", (tmp_path / "index.html").read_text())[0]
 
 
+@settings(max_examples=12)  # each draws its pictures
 @given(st.text(max_size=60))
 def test_no_text_adds_a_tag(tmp_path_factory, text):
     folder = tmp_path_factory.mktemp("page")

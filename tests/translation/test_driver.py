@@ -17,6 +17,7 @@ from pinchtune.translation.cache import TranslationCache
 from pinchtune.translation.calls import Caller
 from pinchtune.translation.driver import translate
 from pinchtune.translation.engine import TranslationFailure, require_support
+from pinchtune.translation.quality import back_translation_chrf
 from pinchtune.translation.spans import find
 from pinchtune.translation.tally import Tally
 from tests.conftest import example
@@ -286,3 +287,28 @@ def test_an_engine_that_reads_context_gets_whole_turns_and_what_stood_before(tmp
     assert seen[0] == ("Tell me of it.", "")
     assert seen[1] == ("Two paragraphs here.\n\n[[0]]\n\nAnd a second one.", "user: Tell me of it.")
     assert "```py\nx = 1\n```" in made.response
+
+
+def test_the_way_back_says_how_much_was_kept(tmp_path):
+    class Both(Rot):
+        def supports(self, _source, _target):
+            return True
+
+    two = [example("a", user="Explain the tides to me.", assistant="The moon pulls at the water of the sea.")]
+    tally = Tally()
+    cache = TranslationCache(tmp_path / "c.sqlite")
+    there = list(
+        translate(two, Caller(Both(), cache, source="en", tally=tally), source="en", target=TARGET, tally=tally)
+    )
+    way_back = Caller(Both(), cache, source=TARGET, tally=Tally())
+    assert back_translation_chrf(two, there, way_back, source="en", target=TARGET) == [100.0]
+    lossy = Caller(Both(spoil=lambda text: text[: len(text) // 2]), cache, source=TARGET, tally=Tally())
+    (lost,) = back_translation_chrf(
+        two,
+        [example("a", TARGET, "Rkcynva gur gvqrf abj.", "Gur zbba chyyf ng vg.")],
+        lossy,
+        source="en",
+        target=TARGET,
+    )
+    assert lost is None or lost < 60
+    cache.close()

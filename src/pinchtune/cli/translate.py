@@ -33,6 +33,7 @@ def translate(
     names: Annotated[str, typer.Option(help="Words to keep as they are, with commas.")] = "",
     untranslatable: Annotated[str, typer.Option(help="Rhymes, spelling exercises ...: keep, drop or flag.")] = "keep",
     ask: Annotated[bool, typer.Option("--ask-untranslatable", help="llm: ask it too, besides the rules.")] = False,
+    back: Annotated[bool, typer.Option("--back-translate", help="Translate back too; print the chrF.")] = False,
     response: Annotated[str, typer.Option(help="translate, or regenerate with --response-model.")] = "translate",
     response_model: Annotated[str | None, typer.Option(help="Model that writes the responses anew.")] = None,
     response_engine: Annotated[str, typer.Option(help="Its generation engine.")] = "transformers",
@@ -78,6 +79,7 @@ def translate(
         prompts=prompts,
         options=_settings(source_option or []),
         ask=ask,
+        back_translate=back,
     )
     if estimate:
         found = single.estimate_translation(file, job)
@@ -96,7 +98,7 @@ def translate(
             )
     console.result(
         [{"folder": str(one.folder), "reused": one.reused, "manifest": one.manifest} for one in kept],
-        text=_summary([one.manifest.notes["languages"] for one in kept]),
+        text="\n".join([_summary([one.manifest.notes["languages"] for one in kept]), *_ways_back(kept)]),
     )
 
 
@@ -133,6 +135,13 @@ def _summary(notes: list[dict[str, Any]]) -> str:
         for tag, one in languages.items()
     ]
     return table(header, rows)
+
+
+def _ways_back(kept: list[Any]) -> list[str]:
+    found = [(one.folder.name, one.manifest.notes.get("back_translation_chrf")) for one in kept]
+    return [
+        f"{tag}: chrF {b['mean']:.1f} there and back, over {b['n']} of {b['of']}" for tag, b in found if b and b["n"]
+    ]
 
 
 @cache_app.command("show")

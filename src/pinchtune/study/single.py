@@ -55,6 +55,7 @@ class Translation(msgspec.Struct, frozen=True, kw_only=True):
     prompts: bool = False
     options: dict[str, Any] = {}
     ask: bool = False
+    back_translate: bool = False
 
 
 def estimate_translation(source: str, job: Translation) -> dict[str, Any]:
@@ -100,6 +101,7 @@ def translate(
                 max_cost=job.max_cost,
                 responder=opened,
                 ask=job.ask,
+                back_translate=job.back_translate,
             )
         finally:
             if opened is not None:
@@ -114,6 +116,7 @@ def translate(
         "untranslatable": job.untranslatable,
         "responder": job.responder,
         "ask": job.ask,
+        "back_translate": job.back_translate,
     }
     return _stage("translate", output, keyed, {"examples": examples}, work_on, overwrite=overwrite)
 

@@ -14,7 +14,8 @@ from pinchtune.translation.cache import TranslationCache, default_path
 from pinchtune.translation.calls import Caller
 from pinchtune.translation.driver import Untranslatable, prepare_segments
 from pinchtune.translation.driver import translate as translate_examples
-from pinchtune.translation.engine import open_translator, require_support
+from pinchtune.translation.engine import Translator, open_translator, require_support
+from pinchtune.translation.quality import back_translation_chrf
 from pinchtune.translation.regenerate import Responder, regenerate
 from pinchtune.translation.tally import Tally
 
@@ -35,6 +36,7 @@ def translate(
     responder: Responder | None = None,
     ask: bool = False,
     keep_source: bool = True,
+    back_translate: bool = False,
 ) -> Result:
     """Translate examples, or prompts with their references, into one language; ids are kept, failures counted.
 
@@ -54,6 +56,7 @@ def translate(
         ask: Ask the engine, an LLM, what is untranslatable, besides the rules.
         keep_source: Write out, in the source language, what is not translated because it is about that language; a
             study has it there already.
+        back_translate: Translate back too, and note the chrF of each conversation's way there and back.
     """
     translator = open_translator(engine, **engine_settings)
     cache = TranslationCache(cache_path or default_path())
@@ -78,6 +81,7 @@ def translate(
             sampling = Sampling(max_new_tokens=1024)
             made = regenerate(made, responder, cache, target=target, tally=tally, sampling=sampling)
         done = list(made)
+        back = _back(records, done, translator, cache, source, target) if back_translate else {}
     finally:
         cache.close()
         translator.close()
@@ -85,8 +89,33 @@ def translate(
     kept = [one for one in done if isinstance(one, Example) and (keep_source or one.language == target)]
     store.write_records(folder / RECORDS, [_as_prompt(one) for one in kept] if of_prompts else kept)
     failures = [one for one in done if isinstance(one, Failure)]
-    notes = {"languages": tally.as_dict(), "cost": tally.cost, "engine": translator.name, "version": translator.version}
+    notes: dict[str, Any] = back | {
+        "languages": tally.as_dict(),
+        "cost": tally.cost,
+        "engine": translator.name,
+        "version": translator.version,
+    }
     return with_failures(folder, len(records), len(kept), failures, notes=notes)
+
+
+def _back(
+    records: Sequence[Example] | Sequence[Prompt],
+    done: Sequence[Example | Failure],
+    translator: Translator,
+    cache: TranslationCache,
+    source: str,
+    target: str,
+) -> dict[str, Any]:
+    """Return what a manifest says of the way back: mean chrF, over how many, and the ten lowest ids."""
+    require_support(translator, target, [source])
+    originals = {one.id: _as_example(one) for one in records}
+    there = [one for one in done if isinstance(one, Example) and one.language == target]
+    caller = Caller(translator, cache, source=target, tally=Tally(translator.price))
+    scores = back_translation_chrf([originals[one.id] for one in there], there, caller, source=source, target=target)
+    scored = sorted((score, one.id) for score, one in zip(scores, there, strict=True) if score is not None)
+    mean = sum(score for score, _ in scored) / len(scored) if scored else None
+    lowest = [{"id": identifier, "chrf": round(score, 1)} for score, identifier in scored[:10]]
+    return {"back_translation_chrf": {"mean": mean, "n": len(scored), "of": len(there), "lowest": lowest}}
 
 
 def estimate(

@@ -1,23 +1,17 @@
-"""An estimate of how good translations are, where wanted: by translating back, or by COMET.
+"""An estimate of how much a translation kept, where wanted: chrF of the text translated back, against the source.
 
-Back-translation: chrF (Popović 2015, https://aclanthology.org/W15-3049/) of the text translated back against the
-source; it finds what is lost, not what reads badly, and an engine's own back-translation is kind to it. COMET (Rei et
-al. 2020, https://aclanthology.org/2020.emnlp-main.213/) reads source and translation; its reference-free models are on
-the Hub.
+chrF is Popović 2015 (https://aclanthology.org/W15-3049/), sacrebleu's implementation. Translating back finds what was
+lost, not what reads badly, and an engine's own back-translation is kind to it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from pinchtune import plugins
 from pinchtune.records import Example
 from pinchtune.translation.calls import Caller
 from pinchtune.translation.driver import translate
 from pinchtune.translation.tally import Tally
-
-COMET_MODEL = "Unbabel/wmt22-cometkiwi-da"
 
 
 def back_translation_chrf(
@@ -35,24 +29,11 @@ def back_translation_chrf(
     from sacrebleu.metrics import CHRF
 
     metric = CHRF()
-    tally = Tally()
-    back = translate(translated, caller, source=target, target=source, tally=tally, untranslatable="flag")
+    back = translate(translated, caller, source=target, target=source, tally=Tally(), untranslatable="flag")
     return [
         float(metric.sentence_score(_text(one), [_text(original)]).score) if isinstance(one, Example) else None
         for original, one in zip(sources, back, strict=True)
     ]
-
-
-def comet(sources: Sequence[Example], translated: Sequence[Example], *, model: str = COMET_MODEL) -> list[float]:
-    """Return COMET's reference-free score of each conversation, as its model gives it (about 0 to 1).
-
-    Raises:
-        MissingExtraError: `unbabel-comet` is not installed.
-    """
-    library: Any = plugins.require("comet", "COMET")
-    loaded = library.load_from_checkpoint(library.download_model(model))
-    pairs = [{"src": _text(one), "mt": _text(other)} for one, other in zip(sources, translated, strict=True)]
-    return [float(score) for score in loaded.predict(pairs, batch_size=8, gpus=0).scores]
 
 
 def _text(example: Example) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import yaml
 
@@ -13,9 +12,7 @@ from pinchtune import languages, store
 from pinchtune.models import EMBEDDED, GEMMA_TERMS
 from pinchtune.records import Example
 from pinchtune.tuning.settings import TuningSettings
-
-if TYPE_CHECKING:
-    from pinchtune.tuning.train import Tuned
+from pinchtune.tuning.tuned import Tuned
 
 
 def write_card(

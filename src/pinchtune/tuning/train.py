@@ -15,26 +15,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from pinchtune import chat, models, plugins
 from pinchtune.errors import ModelError
-from pinchtune.records import Example, Failure
+from pinchtune.records import Example
 from pinchtune.tuning.card import write_card
 from pinchtune.tuning.proof import encode_all, prove_stop_token
 from pinchtune.tuning.settings import TuningSettings
-
-
-class Tuned(msgspec.Struct, frozen=True):
-    """What a tuning run gave, besides its folder."""
-
-    n_examples: int
-    #: Tokens seen in all epochs; those with a label.
-    n_tokens: int
-    n_labels: int
-    #: (optimiser step from 1, mean loss per labelled token in nats)
-    loss: tuple[tuple[int, float], ...]
-    failures: tuple[Failure, ...] = ()
+from pinchtune.tuning.tuned import Tuned
 
 
 def tune(
