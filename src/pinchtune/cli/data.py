@@ -70,6 +70,22 @@ def describe(
 
 
 @app.command()
+def sources(as_json: JsonOption = False) -> None:
+    """List the data sets that can be named in the place of a file, with their licences.
+
+    Example: pinch data sources
+    """
+    from pinchtune.sources.named import describe as describe_source
+    from pinchtune.sources.named import names
+
+    known = {name: describe_source(name) for name in names() if not name.startswith("hub:")}
+    rows = [[name, one.licence, "yes" if one.gated else "no", one.page] for name, one in known.items()]
+    rows.append(["hub:owner/name", "as its page says", "", "any data set of the Hugging Face Hub"])
+    found = {name: one.to_dict() | {"page": one.page} for name, one in known.items()}
+    Console(as_json=as_json).result(found, text=table(["name", "licence", "gated", "page"], rows))
+
+
+@app.command()
 def split(
     file: FileArgument,
     size: Annotated[

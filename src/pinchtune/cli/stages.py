@@ -114,6 +114,8 @@ def mix(
     kept = single.mix(sources, Path(output), design=design, options=chosen, language=language, overwrite=overwrite)
     notes = kept.manifest.notes
     lines = [table(["language", "examples"], list(notes["counts"].items()))]
+    for source in notes.get("sources", []):
+        lines.append(f"{source['name']}: licence {source['licence'] or 'not stated'}, revision {source['revision']}")
     if notes.get("n_duplicates"):
         lines.append(f"{notes['n_duplicates']} duplicates were left out.")
     _finish(console, kept, lines)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from pinchtune.errors import DataError
 from pinchtune.records import Answer, Example, Prompt
 from pinchtune.sources import files, pack
 from pinchtune.sources.named import Opened, names, open_source
+from pinchtune.sources.rows import Source
 from pinchtune.study.keep import RECORDS
 
 PACK = "pack"
@@ -37,8 +38,19 @@ def open_named(source: str, options: Mapping[str, Any]) -> Opened | None:
     return open_source(name, path=Path(path) if path else None, **options)
 
 
+def terms(source: Source) -> str:
+    """Return a sentence on where a data set is from, which version, and on what terms."""
+    revision = "" if source.revision is None else f", revision {source.revision}"
+    gated = ", gated: accept the licence on its page" if source.gated else ""
+    return f"{source.name}: licence {source.licence or 'not stated'}{gated}{revision} ({source.page})"
+
+
 def read_examples(
-    sources: Sequence[str], *, language: str | None = None, options: Mapping[str, Any] | None = None
+    sources: Sequence[str],
+    *,
+    language: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    on_source: Callable[[Source], None] = lambda _: None,
 ) -> tuple[list[Example], int]:
     """Return the examples of all sources and how many duplicates were left out.
 
@@ -46,6 +58,7 @@ def read_examples(
         sources: "pack" (its training split), names of data sets, files, or folders of `pinch mix`.
         language: Of rows that name none.
         options: Of named data sets.
+        on_source: Called with the description of each named data set, its revision resolved.
 
     Raises:
         DataError: an unreadable file or row, or a data set of prompts alone.
@@ -56,6 +69,7 @@ def read_examples(
         if source == PACK:
             found += pack.examples()
         elif (opened := open_named(source, options or {})) is not None:
+            on_source(opened.source)
             records = list(opened)
             if records and not isinstance(records[0], Example):
                 raise DataError(source, None, "holds prompts to evaluate on, no responses.", hint="pinch generate")
@@ -76,6 +90,7 @@ def read_prompts(
     language: str | None = None,
     limit: int | None = None,
     options: Mapping[str, Any] | None = None,
+    on_source: Callable[[Source], None] = lambda _: None,
 ) -> list[Prompt]:
     """Return evaluation instructions.
 
@@ -85,6 +100,7 @@ def read_prompts(
         language: Of rows that name none.
         limit: At most this many per language, the first.
         options: Of a named data set.
+        on_source: Called with the description of a named data set, its revision resolved.
 
     Raises:
         DataError: an unreadable file or row, or a wanted language without a prompt.
@@ -96,6 +112,7 @@ def read_prompts(
     if opened is None:
         found = files.load_prompts(records_file(Path(source)), language=language)
     else:
+        on_source(opened.source)
         found = [next(files.examples_to_prompts([r])) if isinstance(r, Example) else r for r in opened]
     there = list(dict.fromkeys(prompt.language for prompt in found))
     missing = [tag for tag in tags if tag not in there]

@@ -18,6 +18,7 @@ from pinchtune.generation.engine import open_engine
 from pinchtune.judging.judge import open_judge
 from pinchtune.records import Example, Prompt, Sampling, Verdict
 from pinchtune.scoring.scores import Comparison
+from pinchtune.sources.rows import Source
 from pinchtune.study import translating, work
 from pinchtune.study.graph import VERSIONS
 from pinchtune.study.keep import RECORDS, Result, holds_other, is_kept, keep
@@ -147,11 +148,13 @@ def mix(
     overwrite: bool = False,
 ) -> Kept:
     """Draw a mixture of `design` (a name of `pinchtune.mixtures.designs.DESIGNS`) into `output`."""
-    pool, duplicates = read_examples(sources, language=language)
+    seen: list[Source] = []
+    pool, duplicates = read_examples(sources, language=language, on_source=seen.append)
 
     def draw() -> Result:
         made = work.mix(output, pool, design=design, options=options)
-        return msgspec.structs.replace(made, notes=made.notes | {"n_duplicates": duplicates})
+        of_sources = {"sources": [source.to_dict() for source in seen]} if seen else {}
+        return msgspec.structs.replace(made, notes=made.notes | {"n_duplicates": duplicates} | of_sources)
 
     return _stage("mix", output, {"design": design, **options}, {"examples": pool}, draw, overwrite=overwrite)
 

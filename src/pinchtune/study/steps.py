@@ -15,6 +15,7 @@ from pinchtune.judging.judge import Judge, open_judge
 from pinchtune.records import Answer, Example, Failure, Identified, Outcome, Prompt, Sampling, Score, Verdict
 from pinchtune.scoring.scores import Comparison
 from pinchtune.sources import pack
+from pinchtune.sources.rows import Source
 from pinchtune.study import reading, translating, work
 from pinchtune.study.graph import Graph, Step
 from pinchtune.study.keep import FAILURES, RECORDS, Result
@@ -76,15 +77,19 @@ def _base(step: Step, _folder: Path, context: Context) -> Result:
     return Result(notes=notes, libraries=("transformers", "gguf"))
 
 
-def _examples(step: Step, folder: Path, _context: Context) -> Result:
+def _examples(step: Step, folder: Path, context: Context) -> Result:
     settings = step.settings
     tag, limit = settings["tag"], settings.get("limit")
+    seen: list[Source] = []
     if settings["source"] == reading.PACK:
         found = list(pack.examples([tag], max_words=settings.get("max_words")))
         duplicates = 0
     else:
         every, duplicates = reading.read_examples(
-            [settings["source"]], language=settings.get("language"), options=settings["options"]
+            [settings["source"]],
+            language=settings.get("language"),
+            options=settings["options"],
+            on_source=seen.append,
         )
         found = [example for example in every if example.language == tag]
         if not found:
@@ -92,12 +97,14 @@ def _examples(step: Step, folder: Path, _context: Context) -> Result:
             raise DataError(settings["source"], None, f"has no example in {tag}.", hint=f"Its languages: {there}.")
     found = found[:limit]
     store.write_records(folder / RECORDS, found)
-    return Result(n_in=len(found) + duplicates, n_out=len(found), notes={"n_duplicates": duplicates})
+    notes = {"n_duplicates": duplicates} | _terms(seen, context)
+    return Result(n_in=len(found) + duplicates, n_out=len(found), notes=notes)
 
 
-def _prompts(step: Step, folder: Path, _context: Context) -> Result:
+def _prompts(step: Step, folder: Path, context: Context) -> Result:
     settings = step.settings
     tag, limit = settings["tag"], settings.get("limit")
+    seen: list[Source] = []
     if settings["source"] == reading.PACK:
         found = list(pack.prompts([tag], limit=limit, max_words=settings.get("max_words")))
     else:
@@ -107,9 +114,17 @@ def _prompts(step: Step, folder: Path, _context: Context) -> Result:
             language=settings.get("language"),
             limit=limit,
             options=settings["options"],
+            on_source=seen.append,
         )
     store.write_records(folder / RECORDS, found)
-    return Result(n_in=len(found), n_out=len(found))
+    return Result(n_in=len(found), n_out=len(found), notes=_terms(seen, context))
+
+
+def _terms(seen: Sequence[Source], context: Context) -> dict[str, Any]:
+    """Say on what terms data sets come, and return them for the manifest."""
+    for source in seen:
+        context.reporter.note(reading.terms(source))
+    return {"sources": [source.to_dict() for source in seen]} if seen else {}
 
 
 def _translate(step: Step, folder: Path, context: Context) -> Result:
