@@ -7,6 +7,8 @@ value is "module:object", as in this table. See docs/how-to-add.md.
 from __future__ import annotations
 
 import importlib
+import inspect
+from collections.abc import Mapping
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -71,6 +73,22 @@ def load(kind: str, name: str) -> Any:
         raise PluginError(f"There is no {kind.removesuffix('s')} named {name!r}.", hint=did_you_mean(name, table))
     module, _, attribute = table[name].partition(":")
     return getattr(importlib.import_module(module), attribute)
+
+
+def construct(kind: str, name: str, settings: Mapping[str, Any]) -> Any:
+    """Load and make an implementation, refusing settings that it has not.
+
+    Raises:
+        PluginError: no such name or setting; suggests the nearest.
+        MissingExtraError: its library is not installed.
+    """
+    factory = load(kind, name)
+    known = inspect.signature(factory).parameters
+    if not any(one.kind is inspect.Parameter.VAR_KEYWORD for one in known.values()):
+        for setting in settings:
+            if setting not in known:
+                raise PluginError(f"{name} has no setting {setting!r}.", hint=did_you_mean(setting, known))
+    return factory(**settings)
 
 
 def require(module: str, feature: str) -> Any:

@@ -98,6 +98,8 @@ class Pinch(_Part):
     def _one_size(self) -> Pinch:
         if (self.pinch_examples is None) == (self.pinch_percent is None):
             raise ValueError("give either pinch_examples (a count) or pinch_percent")
+        if (self.pinch_examples or 0) > self.n_examples:
+            raise ValueError(f"a pinch of {self.pinch_examples} does not fit into {self.n_examples} examples")
         return self
 
 
@@ -113,8 +115,12 @@ class Custom(_Part):
     """Counts, or shares of a size, per language."""
 
     design: Literal["custom"]
-    counts: dict[Tag, int] | None = pydantic.Field(None, description="Language: number of examples.")
-    shares: dict[Tag, float] | None = pydantic.Field(None, description="Language: fraction of n_examples, sum 1.")
+    counts: dict[Tag, Annotated[int, pydantic.Field(ge=0)]] | None = pydantic.Field(
+        None, description="Language: number of examples."
+    )
+    shares: dict[Tag, Annotated[float, pydantic.Field(ge=0, le=1)]] | None = pydantic.Field(
+        None, description="Language: fraction of n_examples, sum 1."
+    )
     n_examples: int | None = pydantic.Field(None, ge=1, description="With shares: size of the training set.")
 
     @pydantic.model_validator(mode="after")
@@ -299,7 +305,7 @@ def _fault(fault: Any, value: Any) -> str:
         return f"{place}: is missing."
     message = str(fault["msg"]).removeprefix("Value error, ")
     given = "" if fault["type"] == "value_error" else f" Given: {str(fault['input'])[:80]!r}."
-    return f"{place}: {message}.{given}".replace("..", ".")
+    return f"{place}: {message.rstrip('.')}.{given}"
 
 
 def _keys_at(parts: list[str], value: Any) -> list[str]:

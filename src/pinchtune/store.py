@@ -162,8 +162,9 @@ def read_records(path: Path, kind: type[R]) -> Iterator[R]:
             yield decoder.decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             fields = ", ".join(kind.__struct_fields__)
+            article = "an" if kind.__name__[0] in "AEIOU" else "a"
             raise DataError(
-                path, number, f"not a {kind.__name__}: {error}.", hint=f"A {kind.__name__} has these keys: {fields}."
+                path, number, f"not {article} {kind.__name__}: {error}.", hint=f"Its keys are: {fields}."
             ) from None
 
 
@@ -180,7 +181,9 @@ def open_lines(path: Path) -> Iterator[bytes]:
     except IsADirectoryError:
         raise DataError(path, None, "is a folder, not a file.", hint=f"ls {path}") from None
     with stream:
-        yield from stream
+        for number, line in enumerate(stream):
+            # Some editors begin a file with a byte order mark.
+            yield line.removeprefix(b"\xef\xbb\xbf") if number == 0 else line
 
 
 # ------------------------------------------------------------------------------------ resumable logs

@@ -74,3 +74,35 @@ def test_wrong_input_is_a_sentence(tmp_path, words, sentence):
     assert done.returncode == 2
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_an_estimate_counts_what_would_be_sent_and_nothing_after_a_run(tmp_path):
+    before = json.loads(in_folder(tmp_path, "--estimate", "--json").stdout)["languages"]["bem"]
+    sent = json.loads(in_folder(tmp_path, "--json").stdout)[0]["manifest"]["notes"]["languages"]["bem"]["sent"]
+    assert before["to_send"] == sent
+    assert json.loads(in_folder(tmp_path, "--estimate", "--json").stdout)["languages"]["bem"]["to_send"] == 0
+
+
+def test_failures_that_may_pass_are_tried_again_by_the_same_command(tmp_path):
+    words = (
+        "translate",
+        "pack",
+        "--to",
+        "es",
+        "--engine",
+        "command:false",
+        "--cache",
+        tmp_path / "c",
+        "-o",
+        tmp_path / "t",
+    )
+    first = pinch(*words)
+    assert "the same command tries again" in first.stderr
+    assert "nothing was sent again" not in pinch(*words).stderr
+
+
+def test_a_setting_that_an_engine_has_not_is_a_sentence(tmp_path):
+    done = in_folder(tmp_path, "--setting", "outputt=copy")
+    assert done.returncode == 2
+    assert "fake has no setting 'outputt'" in done.stderr
+    assert "Did you mean output" in done.stderr

@@ -89,3 +89,18 @@ def test_a_manifest_says_which_id_went_to_which_language():
     said = describe(made)
     assert said["counts"] == {"en": 6, "fi": 4}
     assert set(said["ids"]["fi"]) == {one.id for one in made if one.language == "fi"}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"counts": {"en": -5, "fi": 3}},
+        {"counts": {"en": 0}},
+        {"counts": {}},
+        {"counts": {"en": 5}, "n_examples": 10},
+        {"shares": {"en": float("nan")}, "n_examples": 10},
+    ],
+)
+def test_counts_and_shares_that_mean_nothing_are_refused(wrong):
+    with pytest.raises(PinchError):
+        custom(POOL, **wrong)

@@ -1,10 +1,12 @@
 import re
 from html.parser import HTMLParser
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pinchtune.errors import PinchError
 from pinchtune.records import Identified, Outcome, Score
 from pinchtune.report.page import Page, write_page
 from pinchtune.report.summary import gains, summary_table
@@ -115,3 +117,26 @@ def test_percent_has_one_decimal(value, text):
 def test_heat_is_white_at_the_middle_and_stronger_away_from_it():
     assert heat(0.5) == "rgb(255, 255, 255)"
     assert heat(1.0) != heat(0.75) != heat(0.25)
+
+
+def test_two_judges_have_a_section_and_columns_each(tmp_path):
+    both = page()
+    other = [score("side_by_side", tag, baseline="b", judge="k", value=0.5) for tag in ("he", "all", "non_english")]
+    both = msgspec.structs.replace(both, scores=[*both.scores, *other])
+    text = written(tmp_path, both)
+    assert "c against b · j" in text
+    assert "c against b · k" in text
+    header, rows = summary_table(both.scores)
+    assert header[1::2][:2] == ["c against b (j), %", "c against b (k), %"]
+    assert rows[0][1:5:2] == ["60.0", "50.0"]
+
+
+def test_control_characters_do_not_reach_the_page(tmp_path):
+    assert not set("\x00\x07\x1b") & set(written(tmp_path, page("a\x00b\x07c\x1bd")))
+
+
+def test_a_page_that_is_not_ours_is_left_alone(tmp_path):
+    (tmp_path / "index.html").write_text("<h1>My own page</h1>")
+    with pytest.raises(PinchError, match="is no page of ours"):
+        write_page(page(), tmp_path)
+    assert (tmp_path / "index.html").read_text() == "<h1>My own page</h1>"

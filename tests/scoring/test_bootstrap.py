@@ -61,7 +61,12 @@ def test_languages_of_one_prompt_are_drawn_together():
 def test_a_difference_is_paired_by_prompts():
     items = {(one, "en"): float(number % 2) for number, one in enumerate(IDS)}
     same = PromptBootstrap(IDS).difference(items, items, ["en"])
-    assert (same.value, same.low, same.high) == (0.0, 0.0, 0.0)
+    assert same.value == 0.0
+    assert same.low == -same.high
+    # Unpaired, two halves of twelve prompts would lie some 40 points apart by chance.
+    less = PromptBootstrap(IDS).difference(items, items | {("p1", "en"): 0.0}, ["en"])
+    assert less.value == pytest.approx(1 / 12)
+    assert 0 <= less.low <= less.high <= 0.3
 
 
 def test_a_bootstrap_covers_the_truth_about_as_often_as_it_says():
@@ -73,3 +78,20 @@ def test_a_bootstrap_covers_the_truth_about_as_often_as_it_says():
         found = PromptBootstrap(ids, seed=int(rng.integers(10**6)), draws=400).mean(items, ["en"])
         covered += found.low <= 0.6 <= found.high
     assert covered >= 104
+
+
+def test_a_difference_is_over_the_pairs_that_both_have():
+    mine = {("p0", "fi"): 0.0, ("p1", "ar"): 1.0}
+    other = {("p0", "fi"): 0.0}
+    found = PromptBootstrap(IDS).difference(mine, other, ["fi", "ar"])
+    assert (found.value, found.n) == (0.0, 1)
+    assert PromptBootstrap(IDS).difference(mine, {("p5", "fi"): 1.0}, ["fi", "ar"]) is None
+
+
+def test_no_interval_has_no_width():
+    one = {("p0", "fi"): 1.0}
+    found = PromptBootstrap(IDS).difference(one, {("p0", "fi"): 0.0}, ["fi"])
+    assert found.value == found.high == 1.0
+    assert found.low < 0.5
+    mixed = PromptBootstrap(IDS).mean({("p0", "fi"): 1.0, ("p0", "ar"): 0.0}, ["fi", "ar"])
+    assert mixed.low < 0.5 < mixed.high

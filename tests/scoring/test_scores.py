@@ -64,5 +64,18 @@ def test_every_score_has_an_interval_around_it(scores):
     assert all(one.low <= one.value <= one.high for one in scores.values())
 
 
+def test_an_answer_to_no_prompt_and_one_given_twice_do_not_count():
+    made = score_study(
+        prompts=[prompt("a")],
+        answers=[answer("a", model="m"), answer("a", model="m"), answer("zz", model="m")],
+        outcomes=[],
+        identified=[],
+        comparisons=[],
+        seen={},
+    )
+    assert {one.n_answered for one in made} == {1}
+    assert "unseen" not in {one.language for one in made}
+
+
 def test_groups_without_a_language_are_left_out():
     assert set(language_groups(["en", "fi"], ["en", "fi"])) == {"en", "fi", "all", "non_english", "seen"}

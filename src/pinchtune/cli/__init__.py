@@ -65,6 +65,10 @@ def main() -> None:
         # The reader of our output left (as `head` does); nothing is wrong.
         sys.stderr.close()
         sys.exit(0)
+    except OSError as error:
+        # A place that cannot be written or read as asked; what the store knows of has its own words.
+        typer.echo(f"pinch: {error.filename or 'the file system'}: {(error.strerror or str(error)).lower()}.", err=True)
+        sys.exit(1)
     if code == INTERRUPTED:
         typer.echo("\npinch: stopped. What was finished is kept; the same command goes on from there.", err=True)
     sys.exit(code)

@@ -11,7 +11,7 @@ import msgspec
 import typer
 
 OutputOption = Annotated[str, typer.Option("--output", "-o", help="Folder to write to.")]
-SeedOption = Annotated[int, typer.Option(help="Seed of every random choice; kept in the manifest.")]
+SeedOption = Annotated[int, typer.Option(min=0, help="Seed of every random choice; kept in the manifest.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace another result in the output folder.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes.")]

@@ -190,11 +190,16 @@ def dedupe(
 
 
 def _examples(source: str, language: str | None) -> Iterator[Example]:
+    from pinchtune.records import Example
     from pinchtune.sources import files, pack
     from pinchtune.study import reading
 
     if source == reading.PACK:
         yield from pack.examples()
+        return
+    opened = reading.open_named(source, {})
+    if opened is not None:
+        yield from (one for one in opened if isinstance(one, Example))
         return
     for _, example in files.iter_examples(reading.records_file(Path(source)), language=language):
         yield example

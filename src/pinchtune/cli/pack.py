@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pinchtune.cli.console import Console, JsonOption, QuietOption, table
+from pinchtune.cli.console import Console, JsonOption, OverwriteOption, QuietOption, table
 from pinchtune.errors import PinchError, did_you_mean
 
 app = typer.Typer(
@@ -83,6 +83,7 @@ def export(
     languages: LanguagesOption = "",
     split: Annotated[str, typer.Option(help="train, eval or all.")] = "train",
     format_: Annotated[str, typer.Option("--format", help=f"{', '.join(FORMATS)}.")] = "messages",
+    overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -103,6 +104,9 @@ def export(
         raise PinchError(f"There is no split {split!r}.", hint=did_you_mean(split, ("train", "eval", "all")))
     if format_ not in FORMATS:
         raise PinchError(f"There is no format {format_!r}.", hint=did_you_mean(format_, FORMATS))
+    if output.is_dir() or (output.exists() and not overwrite):
+        kind = "a folder" if output.is_dir() else "there already"
+        raise PinchError(f"{output} is {kind}.", hint="Choose another --output, or add --overwrite to replace a file.")
     found = list(pack.select(_tags(languages), split=None if split == "all" else split))  # type: ignore[arg-type]
     count = write(found, output, format_)
     left = len(found) - count

@@ -41,9 +41,14 @@ def _numbers(text: str, kind: type) -> dict[str, Any]:
     """Return {"en": 90, "es": 10} for "en=90,es=10"."""
     found = {}
     for part in text.split(","):
-        tag, _, number = part.partition("=")
+        tag, equals, number = part.partition("=")
+        if not equals:
+            raise PinchError(f"{part!r} is not a language and a number.", hint="Write en=90,es=10.")
         try:
-            found[_tags(tag)[0]] = kind(number)
+            named = _tags(tag)[0]
+            if named in found:
+                raise PinchError(f"{named} is given twice in {text!r}.", hint="Name each language once.")
+            found[named] = kind(number)
         except (ValueError, IndexError):
             raise PinchError(f"{part!r} is not a language and a number.", hint="Write en=90,es=10.") from None
     return found

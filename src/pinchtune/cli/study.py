@@ -27,7 +27,7 @@ def register(app: typer.Typer) -> None:
 
 def quickstart(
     output: Annotated[str, typer.Option("--output", "-o", help="Run folder.")] = "pinchtune-quickstart",
-    seed: Annotated[int | None, typer.Option(help="Seed of every random choice; kept in the manifests.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of every random choice; kept in the manifests.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the steps and leave.")] = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -47,7 +47,7 @@ def quickstart(
 def run_study(
     recipe: Annotated[str, typer.Argument(help="A recipe's path, or the name of a shipped one.")],
     output: Annotated[str | None, typer.Option("--output", "-o", help="Run folder [default: runs/NAME].")] = None,
-    seed: Annotated[int | None, typer.Option(help="In the place of the recipe's.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="In the place of the recipe's.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the steps and leave.")] = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,

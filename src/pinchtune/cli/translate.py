@@ -66,6 +66,8 @@ def translate(
     if (response == "regenerate") != (response_model is not None):
         raise PinchError("Responses are made anew by a model.", hint="--response regenerate --response-model MODEL")
     console = Console(quiet=quiet, as_json=as_json)
+    if not languages.parse_list(to):
+        raise PinchError("Translate into which languages?", hint="--to es,fi")
     job = single.Translation(
         engine=engine,
         settings=_settings(setting or []),
@@ -96,10 +98,17 @@ def translate(
                     file, Path(output) / tag, job, tag, on_note=console.note, advance=advance, overwrite=overwrite
                 )
             )
+    for one in kept:
+        if one.reused:
+            console.note(f"{one.folder} is there already, of the same settings and data; nothing was sent again.")
+        elif passing := single.PASSING & one.manifest.failed.keys():
+            console.note(f"{one.folder}: {', '.join(sorted(passing))} may be gone later; the same command tries again.")
     console.result(
         [{"folder": str(one.folder), "reused": one.reused, "manifest": one.manifest} for one in kept],
         text="\n".join([_summary([one.manifest.notes["languages"] for one in kept]), *_ways_back(kept)]),
     )
+    if not any(one.manifest.n_out for one in kept):
+        raise typer.Exit(1)
 
 
 def _settings(pairs: list[str]) -> dict[str, Any]:

@@ -60,5 +60,5 @@ def open_judge(name: str, *, languages: Iterable[str] = (), **settings: object) 
     Raises:
         PluginError: no such judge.
     """
-    judge: Judge = plugins.load("judges", name)(languages=tuple(languages), **settings)
+    judge: Judge = plugins.construct("judges", name, {"languages": tuple(languages), **settings})
     return judge

@@ -99,12 +99,18 @@ def custom(
         raise PinchError("A custom mixture has either counts or shares.", hint="counts: {en: 90, es: 10}")
     if counts is None:
         assert shares is not None
-        if n_examples is None or abs(sum(shares.values()) - 1) > 1e-6:
+        if n_examples is None or not abs(sum(shares.values()) - 1) <= 1e-6 or min(shares.values()) < 0:
             raise PinchError(
                 f"Shares sum to {sum(shares.values()):g}; they are fractions that sum to 1, of n_examples.",
                 hint="shares: {en: 0.9, es: 0.1} with n_examples: 1000",
             )
         counts = _largest_remainder(shares, n_examples)
+    elif n_examples is not None:
+        raise PinchError("n_examples goes with shares; counts say themselves how many.", hint="Leave n_examples out.")
+    if not counts or min(counts.values()) < 0 or sum(counts.values()) == 0:
+        raise PinchError(
+            f"Counts are {dict(counts)}; each is 0 or more, and not all are 0.", hint="counts: {en: 90, es: 10}"
+        )
     pool = index(examples)
     order = ranked(pool, seed, "base")
     drawn: list[Example] = []

@@ -5,6 +5,7 @@ Everything a model or a data set wrote is escaped by Jinja; the page runs no scr
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,11 +15,15 @@ import msgspec
 import yaml
 
 from pinchtune import languages, models, store
+from pinchtune.errors import PinchError
 from pinchtune.recipe import Recipe
 from pinchtune.records import Answer, Failure, Identified, Outcome, Prompt, Score
 from pinchtune.report import pictures
 from pinchtune.report.tables import fidelity_rows, percent, side_by_side_rows, span
 from pinchtune.scoring.bootstrap import DRAWS
+
+_GENERATOR = '<meta name="generator" content="Pinchtune">'
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,7 +93,13 @@ def write_page(page: Page, folder: Path) -> Path:
         trim_blocks=True,
     )
     path = folder / "index.html"
-    store.write_text(path, environment.get_template("page.html.jinja").render(**_view(page)))
+    if path.is_file() and _GENERATOR not in path.read_text(encoding="utf-8", errors="replace"):
+        raise PinchError(
+            f"{path} is there and is no page of ours: it is left as it is.", hint="Choose another --output."
+        )
+    text = environment.get_template("page.html.jinja").render(**_view(page))
+    # Control characters are no text, and a model may write them.
+    store.write_text(path, _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text))
     store.write_text(folder / "scores.csv", _csv(page.scores))
     return path
 
@@ -104,7 +115,7 @@ def _view(page: Page) -> dict[str, Any]:
         "page": page,
         "languages": list(dict.fromkeys(prompt.language for prompt in page.prompts)),
         "draws": f"{DRAWS:,}",
-        "tables": [_comparison(page, candidate, baseline) for candidate, baseline in page.comparisons],
+        "tables": [_comparison(page, *pair, judge) for pair in page.comparisons for judge in _judges(page, *pair)],
         "fidelity": fidelity_rows(fidelity, seen=seen),
         "fidelity_picture": pictures.language_fidelity(fidelity),
         "mixtures": [_mixture(page, name, facts) for name, facts in page.mixtures.items()],
@@ -116,10 +127,21 @@ def _view(page: Page) -> dict[str, Any]:
     }
 
 
-def _comparison(page: Page, candidate: str, baseline: str) -> dict[str, Any]:
-    own = {(s.metric, s.language): s for s in page.scores if s.model == candidate and s.baseline == baseline}
+def _judges(page: Page, candidate: str, baseline: str) -> list[str | None]:
+    of_pair = [
+        s.judge for s in page.scores if s.metric == "side_by_side" and (s.model, s.baseline) == (candidate, baseline)
+    ]
+    return list(dict.fromkeys(of_pair)) or [None]
+
+
+def _comparison(page: Page, candidate: str, baseline: str, judge: str | None) -> dict[str, Any]:
+    own = {
+        (s.metric, s.language): s
+        for s in page.scores
+        if (s.model, s.baseline) == (candidate, baseline) and s.judge in (judge, None)
+    }
     scores = [s for (metric, _), s in own.items() if metric == "side_by_side"]
-    outcomes = [o for o in page.outcomes if (o.candidate, o.baseline) == (candidate, baseline)]
+    outcomes = [o for o in page.outcomes if (o.candidate, o.baseline, o.judge) == (candidate, baseline, judge)]
     seen = [tag for tag in page.seen.get(candidate, []) if tag != "en"]
     cards = []
     for metric, name, text in (

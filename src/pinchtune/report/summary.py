@@ -13,20 +13,22 @@ Table = tuple[list[str], list[list[str]]]
 
 def summary_table(scores: Sequence[Score]) -> Table:
     """Return a header and a row per language and mean: side by side of each comparison, fidelity of each model."""
-    sides = {(s.model, s.baseline, s.language): s for s in scores if s.metric == "side_by_side"}
+    sides = {(s.model, s.baseline, s.judge, s.language): s for s in scores if s.metric == "side_by_side"}
     fidelity = {(s.model, s.language): s for s in scores if s.metric == "language_fidelity"}
-    pairs = list(dict.fromkeys((model, baseline) for model, baseline, _ in sides))
+    pairs = list(dict.fromkeys((model, baseline, judge) for model, baseline, judge, _ in sides))
+    several = len({judge for *_, judge in pairs}) > 1
     models = list(dict.fromkeys(model for model, _ in fidelity))
     tags = dict.fromkeys([*(tag for _, tag in fidelity), *(tag for *_, tag in sides)])
     header = ["language"]
-    for model, baseline in pairs:
-        header += [f"{model} against {baseline}, %", "95% interval"]
+    for model, baseline, judge in pairs:
+        by = f" ({judge})" if several else ""
+        header += [f"{model} against {baseline}{by}, %", "95% interval"]
     header += [f"fidelity of {model}, %" for model in models]
     rows = []
     for tag in tags:
         row = [label(tag)]
-        for model, baseline in pairs:
-            side = sides.get((model, baseline, tag))
+        for pair in pairs:
+            side = sides.get((*pair, tag))
             row += [percent(side.value), span(side)] if side else ["", ""]
         cells = (fidelity.get((model, tag)) for model in models)
         rows.append([*row, *(percent(cell.value) if cell else "" for cell in cells)])

@@ -94,5 +94,5 @@ def fidelity_rows(by_model: Mapping[str, Sequence[Score]], *, seen: Sequence[str
 
 def _lead(tag: str, seen: Sequence[str], *, first_mean: bool) -> dict[str, Any]:
     mean = tag in MEANS
-    note = "" if mean or tag == "en" else ("seen" if tag in seen else "unseen")
+    note = "" if mean or tag == "en" or not seen else ("seen" if tag in seen else "unseen")
     return {"label": label(tag), "note": note, "mean": mean, "first_mean": first_mean}

@@ -56,22 +56,27 @@ class PromptBootstrap:
         if found is None:
             return None
         value, draws_B, values, present = found
-        if len(set(values)) == 1:
+        low, high = _percentiles(draws_B)
+        if low == high:
             low, high = wilson(value, len(values))
-        else:
-            low, high = _percentiles(draws_B)
         return Interval(value, min(low, value), max(high, value), present)
 
     def difference(
         self, items: Mapping[tuple[str, str], float], others: Mapping[tuple[str, str], float], languages: Sequence[str]
     ) -> Interval | None:
-        """Return mean(items) - mean(others), paired by the drawn prompts; in [-1, 1]."""
-        one, two = self._means(items, languages), self._means(others, languages)
+        """Return mean(items) - mean(others) over the pairs that both have, paired by the drawn prompts; in [-1, 1]."""
+        both = items.keys() & others.keys()
+        one = self._means({key: items[key] for key in both}, languages)
+        two = self._means({key: others[key] for key in both}, languages)
         if one is None or two is None:
             return None
-        low, high = _percentiles(one[1] - two[1])
         value = one[0] - two[0]
-        return Interval(value, min(low, value), max(high, value), min(one[3], two[3]))
+        low, high = _percentiles(one[1] - two[1])
+        if low == high:
+            # No draw differs, as where all differences are equal: Wilson's interval for that share of that many items.
+            share_low, share_high = wilson((value + 1) / 2, one[3])
+            low, high = 2 * share_low - 1, 2 * share_high - 1
+        return Interval(value, min(low, value), max(high, value), one[3])
 
     def _means(
         self, items: Mapping[tuple[str, str], float], languages: Sequence[str]

@@ -38,7 +38,8 @@ def language_groups(languages: Sequence[str], seen: Iterable[str]) -> dict[str, 
         "all": list(languages),
         "non_english": others,
         "seen": [tag for tag in others if tag in in_tuning],
-        "unseen": [tag for tag in others if tag not in in_tuning],
+        # Where nobody said what was seen, nothing is known to be unseen.
+        "unseen": [tag for tag in others if tag not in in_tuning] if in_tuning else [],
     }
     return {name: tags for name, tags in groups.items() if tags}
 
@@ -99,7 +100,9 @@ class _Tally:
 
     def __init__(self, prompts: Sequence[Prompt], answers: Sequence[Answer], bootstrap: PromptBootstrap) -> None:
         self._asked = [prompt.language for prompt in prompts]
-        self._answered = [(answer.model, answer.language) for answer in answers]
+        keys = {(prompt.id, prompt.language) for prompt in prompts}
+        told = {(answer.model, answer.id, answer.language) for answer in answers}
+        self._answered = [(model, tag) for model, identifier, tag in told if (identifier, tag) in keys]
         self._bootstrap = bootstrap
 
     def score(

@@ -73,6 +73,8 @@ def iter_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
         DataError: an unknown suffix, a missing file, or a line that cannot be parsed.
     """
     readers = {".jsonl": _json_lines, ".json": _json, ".csv": _csv, ".parquet": _parquet}
+    if not path.exists() and path.suffix not in readers:
+        raise DataError(path, None, "there is no such file.", hint="Check the path.")
     if path.suffix not in readers:
         raise DataError(path, None, f"files ending in {path.suffix or 'nothing'!r} are not read.", hint=_allowed())
     if not path.is_file():
@@ -92,6 +94,8 @@ def _json_lines(path: Path) -> Iterator[tuple[int, Any]]:
         if line.strip():
             try:
                 yield number, json.loads(line)
+            except RecursionError:
+                raise DataError(path, number, "is nested too deep.", hint="Each line is one JSON object.") from None
             except ValueError as error:
                 raise DataError(path, number, f"not JSON: {error}.", hint="Each line is one JSON object.") from None
 

@@ -125,6 +125,6 @@ def find(identifier: str) -> dict[str, PackEntry]:
     if not found:
         known = [entry.id for entry in entries("en")]
         near = did_you_mean(identifier, known).split(" Allowed:")[0]
-        hint = near if near.startswith("Did") else "`pinch pack list` prints all ids."
+        hint = near if near.startswith("Did") else "`pinch pack list --ids` prints all ids."
         raise PinchError(f"The pinch pack has no conversation with the id {identifier!r}.", hint=hint)
     return found

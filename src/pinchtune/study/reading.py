@@ -139,6 +139,8 @@ def read_answers(path: Path) -> list[Answer]:
     source = records_file(path)
     answers = list(store.read_records(source, Answer))
     models = sorted({one.model for one in answers})
+    if not answers:
+        raise DataError(source, None, "holds no answer.", hint="Give what `pinch generate` wrote.")
     if len(models) != 1:
         raise DataError(source, None, f"holds answers of {len(models)} models: {', '.join(models)}.", hint="One each.")
     seen: set[tuple[str, str]] = set()

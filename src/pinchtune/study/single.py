@@ -28,6 +28,8 @@ from pinchtune.translation.driver import Untranslatable
 from pinchtune.tuning.settings import TuningSettings
 
 Note = Callable[[str], None]
+#: Reasons that may be gone the next time: a result with such failures is made again, what was finished from the cache.
+PASSING = {"rate_limited", "server_error", "timeout", "connection", "unreadable", "wrong_count", "program_failed"}
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -69,6 +71,8 @@ def estimate_translation(source: str, job: Translation) -> dict[str, Any]:
         source=job.source,
         targets=job.targets,
         cache_path=job.cache,
+        untranslatable=job.untranslatable,
+        regenerate_responses=job.responder is not None,
     )
 
 
@@ -268,6 +272,10 @@ def gather(
     """
     read = [one for path in answers for one in read_answers(path)]
     models = list(dict.fromkeys(one.model for one in read))
+    if len(models) < len(answers):
+        raise PinchError(
+            "Two of the --answers are of one model.", hint="Give each model once, under a name of its own."
+        )
     judged = [one for path in verdicts for one in store.read_records(records_file(path), Verdict)]
     pairs: dict[frozenset[str], Comparison] = {}
     for verdict in judged:
@@ -322,9 +330,8 @@ def _stage(
     keys = {name: store.content_key(records) for name, records in inputs.items()}
     keyed = {"kind": kind, "version": VERSIONS[kind], "settings": dict(settings), "inputs": keys}
     key = store.content_key(keyed)
-    if is_kept(output, key):
-        manifest = store.read_manifest(output)
-        assert manifest is not None
+    manifest = store.read_manifest(output)
+    if manifest is not None and is_kept(output, key) and not PASSING & manifest.failed.keys():
         return Kept(output, manifest, reused=True)
     if holds_other(output, key) and not overwrite:
         raise PinchError(

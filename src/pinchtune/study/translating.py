@@ -18,6 +18,7 @@ from pinchtune.translation.engine import Translator, open_translator, require_su
 from pinchtune.translation.quality import back_translation_chrf
 from pinchtune.translation.regenerate import Responder, regenerate
 from pinchtune.translation.tally import Tally
+from pinchtune.translation.untranslatable import why_untranslatable
 
 
 def translate(
@@ -126,6 +127,8 @@ def estimate(
     source: str,
     targets: Sequence[str],
     cache_path: Path | None = None,
+    untranslatable: Untranslatable = "keep",
+    regenerate_responses: bool = False,
 ) -> dict[str, Any]:
     """Return, per language, how many segments and characters would be sent, and what they would cost in US dollars.
 
@@ -137,7 +140,10 @@ def estimate(
     try:
         require_support(translator, source, targets)
         caller = Caller(translator, cache, source=source, tally=Tally(translator.price))
-        segments = prepare_segments([_as_example(one) for one in records], whole=caller.uses_context)
+        examples = [_as_example(one) for one in records]
+        sent = [one for one in examples if untranslatable == "flag" or why_untranslatable(one.messages) is None]
+        roles = ("system", "user") if regenerate_responses else ("system", "user", "assistant")
+        segments = prepare_segments(sent, whole=caller.uses_context, roles=roles)
         found = {}
         for target in targets:
             missing = caller.missing(segments, target)

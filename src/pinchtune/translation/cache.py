@@ -45,6 +45,8 @@ class TranslationCache:
         self._lock = threading.Lock()
         with store.disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise DataError(path, None, "is a folder; the cache is a file.", hint="Give another --cache.")
         self._connection = sqlite3.connect(path, timeout=60, check_same_thread=False, isolation_level=None)
         try:
             _patiently(self._connection, "PRAGMA journal_mode=WAL")

@@ -156,9 +156,10 @@ def _attempt(
     return results
 
 
-def prepare_segments(examples: Iterable[Example], *, whole: bool) -> list[Request]:
+def prepare_segments(
+    examples: Iterable[Example], *, whole: bool, roles: Sequence[str] = ("system", "user", "assistant")
+) -> list[Request]:
     """Return the distinct segments of conversations, as a first attempt would send them."""
-    roles = ("system", "user", "assistant")
     turns = (turn for example in examples for turn in _turns(example, roles, fine=False, whole=whole) if turn)
     return list(dict.fromkeys(request for turn in turns for request, _ in turn.masked))
 

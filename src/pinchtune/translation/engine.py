@@ -88,7 +88,7 @@ def open_translator(name: str, **settings: object) -> Translator:
     kind, _, model = name.partition(":")
     if model:
         settings = {"model": model, **settings}
-    translator: Translator = plugins.load("translators", kind)(**settings)
+    translator: Translator = plugins.construct("translators", kind, settings)
     return translator
 
 
