@@ -255,3 +255,23 @@ def test_a_check_that_finds_something_exits_with_1(tmp_path):
 
 def test_the_version_is_printed():
     assert pinch("--version").stdout.startswith("pinchtune ")
+
+
+def test_nothing_judged_is_exit_code_1(tmp_path):
+    line = (
+        '{"id":"of-another-set","language":"en","model":"%s","text":"x","stop_reason":"stop","n_tokens":1,'
+        '"sampling":{}}\n'
+    )
+    (tmp_path / "a.jsonl").write_text(line % "a")
+    (tmp_path / "b.jsonl").write_text(line % "b")
+    done = pinch(
+        "judge", "pack", "--candidate", tmp_path / "a.jsonl", "--baseline", tmp_path / "b.jsonl", "-o", tmp_path / "v"
+    )
+    assert done.returncode == 1
+    assert "No pair could be judged" in done.stderr
+
+
+def test_a_language_that_a_conversation_has_not_is_refused():
+    done = pinch("pack", "show", "howto-ripen-avocado", "--languages", "en,fr")
+    assert done.returncode == 2
+    assert "is not there in fr" in done.stderr

@@ -67,9 +67,10 @@ def show(
     from pinchtune.sources import pack
 
     found = pack.find(identifier)
-    wanted = {tag: found[tag] for tag in _tags(languages) if tag in found}
-    if not wanted:
-        raise PinchError(f"{identifier} is not there in {languages}.", hint=f"It is in {', '.join(found)}.")
+    missing = [tag for tag in _tags(languages) if tag not in found]
+    if missing:
+        raise PinchError(f"{identifier} is not there in {', '.join(missing)}.", hint=f"It is in {', '.join(found)}.")
+    wanted = {tag: found[tag] for tag in _tags(languages)}
     parts = []
     for tag, entry in wanted.items():
         parts.append(f"── {tag} · {entry.split} · {entry.category}")

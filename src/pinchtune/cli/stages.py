@@ -294,6 +294,11 @@ def judge(
             overwrite=overwrite,
         )
     _finish(console, kept, [])
+    if not kept.manifest.n_out:
+        console.note(
+            "No pair could be judged: are the answers to these prompts? `pinch judge` takes those that were asked."
+        )
+        raise typer.Exit(1)
 
 
 def score(

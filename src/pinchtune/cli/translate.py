@@ -158,9 +158,12 @@ def show_cache(cache: CacheOption = None, as_json: JsonOption = False) -> None:
     """Show how many translations of each engine and pair are kept."""
     from pinchtune.translation.cache import TranslationCache, default_path
 
-    opened = TranslationCache(cache or default_path())
-    rows = opened.counts()
-    opened.close()
+    path = cache or default_path()
+    rows = []
+    if path.exists():  # looking makes none
+        opened = TranslationCache(path)
+        rows = opened.counts()
+        opened.close()
     header = ["engine", "from", "to", "translations", "characters"]
     Console(as_json=as_json).result(rows, text=table(header, [list(row.values()) for row in rows]))
 
