@@ -16,7 +16,7 @@ from pinchtune.recipe import Mixture, Recipe, SourceSettings, mixture_languages,
 
 #: Moves when a kind of step would give another result for the same settings.
 KINDS = ("base", "examples", "prompts", "translate", "mix", "tune", "answer", "identify", "judge", "score", "report")
-VERSIONS = dict.fromkeys(KINDS, 1)
+VERSIONS = dict.fromkeys(KINDS, 1) | {"score": 2}
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
