@@ -44,6 +44,7 @@ _EXTRAS = {
     "ctranslate2": "ctranslate2",
     "datasets": "datasets",
     "pyarrow": "datasets",
+    "comet": "comet",
     "deepl": "deepl",
     "gguf": "gemma",
     "google": "google",

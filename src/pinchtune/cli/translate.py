@@ -34,6 +34,7 @@ def translate(
     untranslatable: Annotated[str, typer.Option(help="Rhymes, spelling exercises ...: keep, drop or flag.")] = "keep",
     ask: Annotated[bool, typer.Option("--ask-untranslatable", help="llm: ask it too, besides the rules.")] = False,
     back: Annotated[bool, typer.Option("--back-translate", help="Translate back too; print the chrF.")] = False,
+    comet: Annotated[bool, typer.Option("--comet", help="Print COMET's mean; needs pinchtune[comet].")] = False,
     response: Annotated[str, typer.Option(help="translate, or regenerate with --response-model.")] = "translate",
     response_model: Annotated[str | None, typer.Option(help="Model that writes the responses anew.")] = None,
     response_engine: Annotated[str, typer.Option(help="Its generation engine.")] = "transformers",
@@ -82,6 +83,7 @@ def translate(
         options=_settings(source_option or []),
         ask=ask,
         back_translate=back,
+        comet=comet,
     )
     if estimate:
         found = single.estimate_translation(file, job)
@@ -105,7 +107,7 @@ def translate(
             console.note(f"{one.folder}: {', '.join(sorted(passing))} may be gone later; the same command tries again.")
     console.result(
         [{"folder": str(one.folder), "reused": one.reused, "manifest": one.manifest} for one in kept],
-        text="\n".join([_summary([one.manifest.notes["languages"] for one in kept]), *_ways_back(kept)]),
+        text="\n".join([_summary([one.manifest.notes["languages"] for one in kept]), *_quality(kept)]),
     )
     if not any(one.manifest.n_out for one in kept):
         raise typer.Exit(1)
@@ -146,11 +148,15 @@ def _summary(notes: list[dict[str, Any]]) -> str:
     return table(header, rows)
 
 
-def _ways_back(kept: list[Any]) -> list[str]:
-    found = [(one.folder.name, one.manifest.notes.get("back_translation_chrf")) for one in kept]
-    return [
-        f"{tag}: chrF {b['mean']:.1f} there and back, over {b['n']} of {b['of']}" for tag, b in found if b and b["n"]
-    ]
+def _quality(kept: list[Any]) -> list[str]:
+    lines = []
+    for one in kept:
+        back, comet = (one.manifest.notes.get(name) for name in ("back_translation_chrf", "comet"))
+        if back and back["n"]:
+            lines.append(f"{one.folder.name}: chrF {back['mean']:.1f} there and back, over {back['n']} of {back['of']}")
+        if comet and comet["n"]:
+            lines.append(f"{one.folder.name}: COMET {comet['mean']:.3f}, over {comet['n']}")
+    return lines
 
 
 @cache_app.command("show")

@@ -59,6 +59,7 @@ class Translation(msgspec.Struct, frozen=True, kw_only=True):
     options: dict[str, Any] = {}
     ask: bool = False
     back_translate: bool = False
+    comet: bool = False
 
 
 def estimate_translation(source: str, job: Translation) -> dict[str, Any]:
@@ -107,6 +108,7 @@ def translate(
                 responder=opened,
                 ask=job.ask,
                 back_translate=job.back_translate,
+                with_comet=job.comet,
             )
         finally:
             if opened is not None:
@@ -122,6 +124,7 @@ def translate(
         "responder": job.responder,
         "ask": job.ask,
         "back_translate": job.back_translate,
+        "comet": job.comet,
     }
     return _stage("translate", output, keyed, {"examples": examples}, work_on, overwrite=overwrite)
 

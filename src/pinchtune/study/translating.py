@@ -15,7 +15,7 @@ from pinchtune.translation.calls import Caller
 from pinchtune.translation.driver import Untranslatable, prepare_segments
 from pinchtune.translation.driver import translate as translate_examples
 from pinchtune.translation.engine import Translator, open_translator, require_support
-from pinchtune.translation.quality import back_translation_chrf
+from pinchtune.translation.quality import back_translation_chrf, comet
 from pinchtune.translation.regenerate import Responder, regenerate
 from pinchtune.translation.tally import Tally
 from pinchtune.translation.untranslatable import why_untranslatable
@@ -38,6 +38,7 @@ def translate(
     ask: bool = False,
     keep_source: bool = True,
     back_translate: bool = False,
+    with_comet: bool = False,
 ) -> Result:
     """Translate examples, or prompts with their references, into one language; ids are kept, failures counted.
 
@@ -57,6 +58,7 @@ def translate(
         ask: Ask the engine, an LLM, what is untranslatable, besides the rules.
         keep_source: Write out, in the source language, what is not translated because it is about that language; a
             study has it there already.
+        with_comet: Note COMET's mean too.
         back_translate: Translate back too, and note the chrF of each conversation's way there and back.
     """
     translator = open_translator(engine, **engine_settings)
@@ -82,7 +84,8 @@ def translate(
             sampling = Sampling(max_new_tokens=1024)
             made = regenerate(made, responder, cache, target=target, tally=tally, sampling=sampling)
         done = list(made)
-        back = _back(records, done, translator, cache, source, target) if back_translate else {}
+        quality = _back(records, done, translator, cache, source, target) if back_translate else {}
+        quality |= _comet(records, done, target) if with_comet else {}
     finally:
         cache.close()
         translator.close()
@@ -90,7 +93,7 @@ def translate(
     kept = [one for one in done if isinstance(one, Example) and (keep_source or one.language == target)]
     store.write_records(folder / RECORDS, [_as_prompt(one) for one in kept] if of_prompts else kept)
     failures = [one for one in done if isinstance(one, Failure)]
-    notes: dict[str, Any] = back | {
+    notes: dict[str, Any] = quality | {
         "languages": tally.as_dict(),
         "cost": tally.cost,
         "engine": translator.name,
@@ -117,6 +120,15 @@ def _back(
     mean = sum(score for score, _ in scored) / len(scored) if scored else None
     lowest = [{"id": identifier, "chrf": round(score, 1)} for score, identifier in scored[:10]]
     return {"back_translation_chrf": {"mean": mean, "n": len(scored), "of": len(there), "lowest": lowest}}
+
+
+def _comet(
+    records: Sequence[Example] | Sequence[Prompt], done: Sequence[Example | Failure], target: str
+) -> dict[str, Any]:
+    originals = {one.id: _as_example(one) for one in records}
+    there = [one for one in done if isinstance(one, Example) and one.language == target]
+    scores = comet([originals[one.id] for one in there], there) if there else []
+    return {"comet": {"mean": sum(scores) / len(scores) if scores else None, "n": len(scores)}}
 
 
 def estimate(
