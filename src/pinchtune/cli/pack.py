@@ -30,6 +30,7 @@ def _tags(text: str) -> list[str]:
 def list_entries(
     ids: Annotated[bool, typer.Option("--ids", help="Print every id with its split and category.")] = False,
     as_json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """List the pack's languages with their counts, or its ids.
 
@@ -38,7 +39,7 @@ def list_entries(
     from pinchtune import languages
     from pinchtune.sources import pack
 
-    console = Console(as_json=as_json)
+    console = Console(quiet=quiet, as_json=as_json)
     if ids:
         rows = [{"id": e.id, "split": e.split, "category": e.category} for e in pack.entries("en")]
         console.result(rows, text=table(["id", "split", "category"], [list(row.values()) for row in rows]))
@@ -59,6 +60,7 @@ def show(
     identifier: Annotated[str, typer.Argument(metavar="ID", help="An id of `pinch pack list --ids`.")],
     languages: LanguagesOption = "",
     as_json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Show one conversation in every language.
 
@@ -75,7 +77,7 @@ def show(
     for tag, entry in wanted.items():
         parts.append(f"── {tag} · {entry.split} · {entry.category}")
         parts += [f"{turn.role}: {turn.content}\n" for turn in entry.turns]
-    Console(as_json=as_json).result(wanted, text="\n".join(parts))
+    Console(quiet=quiet, as_json=as_json).result(wanted, text="\n".join(parts))
 
 
 @app.command()
@@ -140,6 +142,6 @@ def check(languages: LanguagesOption = "", as_json: JsonOption = False) -> None:
     for one in found:
         lines += [f"{one.language}: {fault}" for fault in one.faults]
         lines += [f"{one.language}: {remark} (allowed)" for remark in one.remarks]
-    Console(as_json=as_json).result(found, text="\n".join(lines))
+    Console(quiet=quiet, as_json=as_json).result(found, text="\n".join(lines))
     if any(one.faults for one in found):
         raise typer.Exit(1)
