@@ -119,7 +119,7 @@ def export(
 
 
 @app.command()
-def check(languages: LanguagesOption = "", as_json: JsonOption = False) -> None:
+def check(languages: LanguagesOption = "", as_json: JsonOption = False, quiet: QuietOption = False) -> None:
     """Check the pack: ids, splits, scripts, languages, duplicates, lengths, numbers and code against English.
 
     Exit code 1 where there is something to mend.
