@@ -123,7 +123,7 @@ def _machine() -> Iterator[Finding]:
     if here.cpu_limit is not None and here.cpu_limit < here.threads:
         value += f", {here.cpu_limit:g} of them for this container"
     yield Finding("machine", "CPU", value + (f" ({here.cpu})" if here.cpu else ""))
-    yield _number_type("bfloat16", here.bf16, "dtype: auto tunes in float32 on a CPU all the same.")
+    yield _number_type("bfloat16", here.bf16, _bf16_use(here))
     yield _number_type("int8", here.int8, "")
     if here.memory is None:
         yield Finding("machine", "memory", "not known", "note", f"psutil would say: {_pip('tune')}")
@@ -135,6 +135,12 @@ def _machine() -> Iterator[Finding]:
             value += f", {_gib(here.memory_limit)} for this container"
         yield Finding("machine", "memory", value)
     yield _disk()
+
+
+def _bf16_use(here: machine.Machine) -> str:
+    if machine.has_amx(here):
+        return "dtype: auto tunes in it."
+    return "dtype: auto tunes in float32 all the same: without AMX it is no faster."
 
 
 def _number_type(name: str, instructions: tuple[str, ...] | None, native: str) -> Finding:

@@ -6,6 +6,7 @@ psutil where that is installed (accelerate brings it).
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import importlib
 import os
@@ -24,6 +25,8 @@ _PROC, _CGROUP, _CPUS = Path("/proc"), Path("/sys/fs/cgroup"), Path("/sys/device
 #: Instructions that compute in a type, as Linux names them on x86 and on ARM, and then as macOS does.
 _BF16 = ("amx_bf16", "avx512_bf16", "bf16"), "FEAT_BF16"
 _INT8 = ("amx_int8", "avx512_vnni", "avx_vnni", "i8mm", "asimddp"), "FEAT_I8MM"
+
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
 
 class GPU(msgspec.Struct, frozen=True):
@@ -78,6 +81,51 @@ def look() -> Machine:
         bf16=_native(flags, *_BF16),
         int8=_native(flags, *_INT8),
     )
+
+
+def number_type() -> str:
+    """Return torch's name of the type that models compute in here: "bfloat16" where that is the faster, or "float32".
+
+    That is on a GPU that computes in it, and on a CPU with AMX. AVX-512's bf16 instructions alone gain nothing over
+    float32, and where there are none it is emulated at half the speed (measured: docs/decisions/0007-speed.md).
+    Loads torch, which has to be installed.
+    """
+    torch = importlib.import_module("torch")
+    if torch.cuda.is_available():
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+    return "bfloat16" if has_amx(look()) else "float32"
+
+
+def has_amx(here: Machine) -> bool:
+    """Return whether the processor multiplies matrices of bfloat16 in tiles (Intel's AMX)."""
+    return here.bf16 is not None and "amx_bf16" in here.bf16
+
+
+def usable_threads() -> int:
+    """Return how many threads a library should start: OMP_NUM_THREADS, or what this process and container may use."""
+    told = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+    if told.isdigit() and int(told) > 0:
+        return int(told)
+    here = look()
+    return max(1, min(here.threads, int(here.cpu_limit or here.threads)))
+
+
+def keep_freed_memory() -> None:
+    """Let the allocator keep large blocks that were freed, for the next ones; on glibc, elsewhere nothing.
+
+    glibc asks the system for each block over some megabytes, and the system clears its pages each time: on a CPU a
+    sixth of the time of tuning, and a fifth of answering's, went there (docs/decisions/0007-speed.md). The values are
+    those of malloc.h: https://man7.org/linux/man-pages/man3/mallopt.3.html
+    """
+    if (libc := _glibc()) is not None:
+        libc.mallopt(_M_MMAP_MAX, 0)
+        libc.mallopt(_M_TRIM_THRESHOLD, -1)
+
+
+def return_freed_memory() -> None:
+    """Give what was freed back to the system; on glibc, elsewhere nothing."""
+    if (libc := _glibc()) is not None:
+        libc.malloc_trim(0)
 
 
 def has_gpu_driver() -> bool:
@@ -160,6 +208,13 @@ def _sysctl(name: str) -> str:
     except (OSError, subprocess.SubprocessError):
         return ""
     return told.stdout.strip()
+
+
+@functools.cache
+def _glibc() -> Any:
+    if platform.libc_ver()[0] != "glibc":
+        return None
+    return ctypes.CDLL(None)
 
 
 @functools.cache

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pinchtune import chat, models, plugins
+from pinchtune import chat, machine, models, plugins
 from pinchtune.errors import ModelError, PinchError
 from pinchtune.records import Example, Failure
 from pinchtune.tuning.card import write_card
@@ -91,10 +91,11 @@ def tune_here(
     stop = chat.ensure_template(tokenizer, settings.chat_template)
     encoded, failures = encode_all(tokenizer, examples, settings)
 
+    machine.keep_freed_memory()
     transformers.set_seed(seed)
     kept = _tokens_of(tokenizer, encoded) if settings.softmax == "sampled" else None
     checkpoints = output / "checkpoints"
-    dtype = _dtype(settings)
+    dtype = machine.number_type() if settings.dtype == "auto" else settings.dtype
     args = _arguments(checkpoints, settings, seed, dtype)
     model = _prepare_model(source, settings, tokenizer, stop, kept, seed, dtype, args.device)
     told = on_progress if args.process_index == 0 else _untold
@@ -121,6 +122,7 @@ def tune_here(
     # The trainer and the model hold each other; what runs next in this process needs their memory.
     del trainer, model
     gc.collect()
+    machine.return_freed_memory()
     return result
 
 
@@ -212,13 +214,6 @@ def _prepare_model(
         )
         model = peft.get_peft_model(model, config)
     return model.train()
-
-
-def _dtype(settings: TuningSettings) -> str:
-    import torch
-
-    native = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
-    return settings.dtype if settings.dtype != "auto" else ("bfloat16" if native else "float32")
 
 
 def _arguments(folder: Path, settings: TuningSettings, seed: int, dtype: str) -> Any:

@@ -13,10 +13,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pinchtune import chat, models, plugins, store
+from pinchtune import chat, machine, models, plugins, store
 from pinchtune.engine import Generated
 from pinchtune.errors import ModelError
 from pinchtune.records import Message, Sampling
+
+#: Parts of a batch that are answered side by side on a CPU, at most.
+_WORKERS = 4
 
 
 class CTranslate2Engine:
@@ -39,10 +42,13 @@ class CTranslate2Engine:
         self._stop_ids = sorted(ids - {None})
         self._temporary: Path | None = None
         self._generator: Any = None
+        # A part of the batch on each of a few cores, with the weights in common, is twice as fast as the whole batch
+        # on all of them: much of a step is not parallel (docs/decisions/0007-speed.md).
+        self._workers = 1 if self._library.get_cuda_device_count() else min(_WORKERS, machine.usable_threads())
         try:
             folder = self._convert(source)
             self._folder = folder
-            self._generator = self._load()
+            self._generator = self._load(self._workers)
         except BaseException:
             self.close()
             raise
@@ -61,10 +67,14 @@ class CTranslate2Engine:
             _to_ctranslate2(source, self._tokenizer, self._temporary / "converted")
         return self._temporary / "converted"
 
-    def _load(self) -> Any:
+    def _load(self, workers: int) -> Any:
+        threads = {"inter_threads": workers, "intra_threads": max(1, machine.usable_threads() // workers)}
         device = "cuda" if self._library.get_cuda_device_count() else "cpu"
-        # One batch at a time on all cores: several at once would share the same memory bandwidth.
-        return self._library.Generator(str(self._folder), device=device, compute_type="int8")
+        return self._library.Generator(str(self._folder), device=device, compute_type="int8", **threads)
+
+    def _part(self, n_prompts: int) -> int:
+        """Return how many prompts a worker takes, so that all have as many."""
+        return -(-n_prompts // self._workers)
 
     def length(self, messages: Sequence[Message]) -> int:
         """Return the prompt's length in tokens."""
@@ -76,12 +86,13 @@ class CTranslate2Engine:
         prompts = [
             tokenizer.convert_ids_to_tokens(chat.encode_prompt(tokenizer, messages)) for messages in conversations
         ]
-        options: dict[str, Any] = {"sampling_topk": 1}
+        options: dict[str, Any] = {"sampling_topk": 1, "max_batch_size": self._part(len(prompts))}
         if sampling.temperature > 0:
             # The library seeds a worker's draws when the worker is made, so a batch that is to be the same whatever
-            # came before it needs a new one; the weights are still in the system's file cache.
+            # came before it needs a new one, and one alone, for which of two is first with a part is chance; the
+            # weights are still in the system's file cache.
             self._library.set_random_seed(sampling.seed)
-            self._generator = self._load()
+            self._generator = self._load(workers=1)
             options = {
                 "sampling_topk": 0,
                 "sampling_topp": sampling.top_p,
@@ -113,6 +124,7 @@ class CTranslate2Engine:
         results = self._generator.generate_batch(
             prompts,
             max_length=1,
+            max_batch_size=self._part(len(prompts)),
             sampling_topk=1,
             include_prompt_in_result=False,
             end_token=self._stop_ids,

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pinchtune import chat, models, plugins
+from pinchtune import chat, machine, models, plugins
 from pinchtune.engine import Generated
 from pinchtune.records import Message, Sampling
 
 
 class TransformersEngine:
-    """`generate` of transformers, in float32 on a CPU and bfloat16 on an accelerator that computes in it.
+    """`generate` of transformers, in bfloat16 where the hardware computes in it, else in float32.
 
     Args:
         model: As `pinchtune.models.resolve` takes it.
@@ -26,7 +26,8 @@ class TransformersEngine:
         ids = {self._tokenizer.convert_tokens_to_ids(stop), self._tokenizer.eos_token_id}
         self._stop_ids = sorted(ids - {None})
         on_gpu = self._torch.cuda.is_available()
-        dtype = "bfloat16" if on_gpu and self._torch.cuda.is_bf16_supported() else "float32"
+        dtype = machine.number_type()
+        machine.keep_freed_memory()
         self._pad = self._tokenizer.pad_token_id or 0
         self._model: Any = models.load_model(source, dtype=dtype).to("cuda" if on_gpu else "cpu")
         self.name = f"transformers-{dtype}"
