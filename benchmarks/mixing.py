@@ -10,6 +10,7 @@ of Python on; the files are in the page cache. Prints one JSON line; needs 2 GB 
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import json
 import os
@@ -129,6 +130,7 @@ def main() -> None:
     if sys.argv[1:2] == ["peer"]:
         peer(Path(sys.argv[2]), sys.argv[3], int(sys.argv[4]), streaming=sys.argv[5] == "streaming")
         return
+    argparse.ArgumentParser(description=__doc__).parse_args()
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -139,7 +141,9 @@ def main() -> None:
     about = {"examples": N_IDS * len(PAPER), "megabytes": round(size / 1e6), "load_before": round(load, 2)}
     machine = f"{platform.machine()}, {os.cpu_count()} cores"
     print(
-        json.dumps({"benchmark": "mixing", **about, "runs": found, "machine": machine} | library_versions("datasets"))
+        json.dumps(
+            {"benchmark": "mixing", **about, "runs": found, "machine": machine} | dict(library_versions("datasets"))
+        )
     )
 
 

@@ -7,11 +7,12 @@ need nothing, all at once. `whole_run` is a run as users have it, with a step th
 its manifest, each safe on disk (fsync), and `second_run` one that finds everything there; `bare_keep` is that same
 writing without graph, executor or lock. Prints one JSON line; takes some minutes on a slow disk.
 
-    python benchmarks/scheduling.py [N_STEPS] [--ray]
+    python benchmarks/scheduling.py [STEPS] [--ray]
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
@@ -103,15 +104,18 @@ def bare_keep(graph: Graph) -> None:
 
 def main() -> None:
     """Measure, and print one JSON line."""
-    arguments = [one for one in sys.argv[1:] if not one.startswith("--")]
-    n_steps = int(arguments[0]) if arguments else 10_000
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("steps", type=int, nargs="?", default=10_000)
+    parser.add_argument("--ray", action="store_true", help="the executor of Ray too")
+    given = parser.parse_args()
+    n_steps = given.steps
     load_before = os.getloadavg()[0]
     graph = layered(n_steps)
     found: dict[str, float] = {"graph": milliseconds(n_steps, lambda: layered(n_steps))}
     for jobs in (1, 2):
         found[f"local_{jobs}"] = milliseconds(n_steps, lambda jobs=jobs: scheduled(load("local", jobs=jobs), graph))
         found[f"peer_{jobs}"] = milliseconds(n_steps, lambda jobs=jobs: bare(n_steps, jobs))
-    if "--ray" in sys.argv:
+    if given.ray:
         found["ray_2"] = milliseconds(n_steps, lambda: scheduled(load("ray", jobs=2), graph))
     RUNNERS["mix"] = small
     with tempfile.TemporaryDirectory() as name:
@@ -122,7 +126,7 @@ def main() -> None:
     about = {"steps": n_steps, "load_before": round(load_before, 2)}
     machine = f"{platform.machine()}, {os.cpu_count()} cores"
     result = {"benchmark": "scheduling", **about, "milliseconds_a_step": found, "machine": machine}
-    print(json.dumps(result | store.library_versions("ray")))
+    print(json.dumps(result | dict(store.library_versions("ray"))))
 
 
 if __name__ == "__main__":

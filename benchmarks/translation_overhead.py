@@ -7,6 +7,7 @@ English and its own Spanish, looked up. Prints one JSON line.
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
@@ -61,6 +62,7 @@ class LookUp:
 
 def main() -> None:
     """Run twice over one cache and print what each took."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     examples = []
     for copy in range(COPIES):
         for one in pack.examples(["en"]):

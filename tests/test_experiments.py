@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pinchtune import languages, recipe
 from pinchtune.design_words import Custom, Monolingual, Pinch, Uniform, mixture_counts, mixture_size
 from pinchtune.experiments import expand, only
-from pinchtune.mixture_names import plainest
+from pinchtune.mixture_names import content_name, plainest
 from pinchtune.mixtures.designs import DESIGNS
 from tests.conftest import example
 
@@ -214,7 +214,7 @@ def test_an_experiments_own_languages_are_asked_of_its_models_alone():
 
 
 TAGS = st.lists(st.sampled_from(["en", "fi", "ar"]), min_size=1, unique=True)
-POOL = [example(str(n), tag, user=f"{tag} {n}") for n in range(12) for tag in ("en", "fi", "ar")]
+POOL = [example(str(n), tag, user=f"{tag} {n}") for n in range(12) for tag in ("en", "fi", "ar", "ru")]
 MIXTURES = st.one_of(
     st.builds(lambda tag: Monolingual(design="monolingual", language=tag, n_examples=7), st.sampled_from(["en", "fi"])),
     st.builds(
@@ -232,11 +232,41 @@ MIXTURES = st.one_of(
 )
 
 
+SHARES = st.builds(
+    lambda tag, part, size: Custom(design="custom", shares={tag: part / 20, "fi": 1 - part / 20}, n_examples=size),
+    st.sampled_from(["en", "ru"]),
+    st.integers(0, 20),
+    st.integers(1, 12),
+)
+
+
+def drawn(mixture):
+    options = mixture.model_dump(exclude_none=True, exclude={"design", "seed"})
+    return DESIGNS[mixture.design](POOL, **options)
+
+
 @given(MIXTURES)
 def test_the_plainest_mixture_draws_the_same_examples_and_counts_are_those_drawn(mixture):
-    def drawn(one):
-        options = one.model_dump(exclude_none=True, exclude={"design", "seed"})
-        return DESIGNS[one.design](POOL, **options)
-
     assert drawn(plainest(mixture)) == drawn(mixture)
     assert mixture_counts(mixture) == dict(Counter(one.language for one in drawn(mixture)))
+
+
+@given(SHARES)
+def test_the_plainest_form_of_shares_draws_what_their_largest_remainders_do(mixture):
+    assert drawn(plainest(mixture)) == drawn(mixture)
+
+
+@given(st.one_of(MIXTURES, SHARES), st.one_of(MIXTURES, SHARES))
+def test_mixtures_of_one_content_name_draw_the_same_examples(one, other):
+    if content_name(one, 0) == content_name(other, 0):
+        assert drawn(one) == drawn(other)
+
+
+def test_a_content_name_says_what_a_mixture_is_whatever_a_recipe_says_of_it():
+    pinch = Pinch(design="pinch", languages=["fi", "sw"], n_examples=80, pinch_percent=30)
+    assert content_name(pinch, 4) == "pinch-24-en-with-fi_sw-of-80-seed-4"
+    assert content_name(pinch.model_copy(update={"seed": 1}), 4) == "pinch-24-en-with-fi_sw-of-80-seed-1"
+    counts = [{"en": 5, "fi": 3}, {"fi": 3, "en": 5}, {"en": 3, "fi": 5}]
+    first, same, other = (content_name(Custom(design="custom", counts=one), 0) for one in counts)
+    assert first == same != other
+    assert first.startswith("custom-en_fi-")

@@ -119,10 +119,19 @@ def test_the_rule_says_of_the_whole_pack_what_the_two_identifiers_say(identifier
     for tag, text in texts:
         said = identifier.check(text, tag)
         assert (said.expected, said.found) == expected(text, tag), (tag, text)
+    spoken = [strip_unspoken(text) for _, text in texts]
+    assert identifier.name_all(spoken) == {text: plain.classify(text)[0] for text in spoken}
     for tag, text in texts[::100]:
         other = "fi" if tag != "fi" else "et"
         said = identifier.check(text, other)
         assert (said.expected, said.found) == expected(text, other), (tag, text)
+
+
+@given(st.lists(st.one_of(st.text(max_size=30), st.text("abcčžšаб ИЈ字", max_size=300)), max_size=60))
+def test_many_texts_at_once_are_named_as_one_after_the_other(texts):
+    identifier = Identifier()
+    texts += ["", "\ud800", "OVO JE NAPISANO VELIKIM SLOVIMA"]
+    assert identifier.name_all(texts) == {text: identifier._name_by_langid(text) for text in texts}
 
 
 def test_a_part_in_the_language_of_a_wrong_whole_is_wrong_without_lingua(identifier, monkeypatch):

@@ -1,3 +1,4 @@
+import subprocess
 import sys
 from types import ModuleType, SimpleNamespace
 
@@ -128,3 +129,42 @@ def test_this_machine_is_what_the_system_says():
     assert found.threads == len(psutil.Process().cpu_affinity())
     assert found.cores == psutil.cpu_count(logical=False)
     assert found.memory == psutil.virtual_memory().total
+
+
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [("fpu avx512_bf16 amx_bf16", "bfloat16"), ("fpu avx512_bf16", "float32"), ("fpu sse2", "float32")],
+)
+def test_models_compute_in_bfloat16_on_a_cpu_where_its_instructions_gain_something(system, monkeypatch, flags, named):
+    (system / "_PROC" / "cpuinfo").write_text(f"flags\t\t: {flags}\n")
+    torch = SimpleNamespace(cuda=SimpleNamespace(is_available=lambda: False))
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    assert machine.number_type() == named
+
+
+@pytest.mark.parametrize(
+    ("told", "limit", "threads"), [("3", "max", 3), ("3,1", "max", 3), ("", "100000", 1), ("none", "50000", 1)]
+)
+def test_libraries_start_as_many_threads_as_they_may(system, monkeypatch, told, limit, threads):
+    monkeypatch.setenv("OMP_NUM_THREADS", told)
+    (system / "_CGROUP" / "cpu.max").write_text(f"{limit} 100000\n")
+    assert machine.usable_threads() == threads
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_freed_blocks_are_kept_and_then_given_back():
+    # In a process of its own: how a process's allocator works cannot be set back.
+    lines = [
+        "from pinchtune import machine",
+        "def resident(): return int(open('/proc/self/statm').read().split()[1])",
+        "if machine._glibc() is None: raise SystemExit(0)",
+        "machine.keep_freed_memory()",
+        "before = resident()",
+        "block = bytearray(2**28); block[::4096] = b'x' * 2**16",
+        "del block",
+        "assert resident() - before > 2**15, 'not kept'",
+        "machine.return_freed_memory()",
+        "assert resident() - before < 2**13, 'not given back'",
+    ]
+    done = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pinchtune import publishing, store
+from pinchtune.dataset_card import write_dataset_card
 from pinchtune.errors import PinchError, RunError
 from pinchtune.mixtures.designs import describe
 from pinchtune.publishing import plan_publication, publish
@@ -83,6 +84,22 @@ def test_a_card_that_is_there_goes_as_it_is(tmp_path):
     (folder / "README.md").write_text("My words.\n")
     plan = planned(folder)
     assert (plan.card, plan.made) == ("My words.\n", {})
+
+
+def test_the_card_of_a_studys_mixture_is_made_anew_for_the_hub_unless_somebody_wrote_in_it(tmp_path):
+    folder = mixture(tmp_path / "mix")
+    manifest = store.read_manifest(folder)
+    text, _ = write_dataset_card(folder, ["records.jsonl"], manifest, title="pinch-2-of-6", licence=None)
+    assert "# pinch-2-of-6\n" in text
+    assert 'load_dataset("json", data_files="records.jsonl", split="train")' in text
+    (folder / "README.md").write_text(text)
+    notes = manifest.notes | {"card_key": store.file_key(folder / "README.md")}
+    store.write_json(folder / "manifest.json", msgspec.structs.replace(manifest, notes=notes))
+    plan = planned(folder, licence="cc-by-4.0")
+    assert 'load_dataset("me/name", split="train")' in plan.card
+    assert front(plan.card)["license"] == "cc-by-4.0"
+    (folder / "README.md").write_text(text + "My words.\n")
+    assert planned(folder).card == text + "My words.\n"
 
 
 def test_splits_are_splits_and_failures_are_no_rows(tmp_path):

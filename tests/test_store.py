@@ -155,3 +155,4 @@ def test_library_versions_pass_over_what_is_not_installed():
     found = store.library_versions("msgspec", "no-such-distribution")
     assert found["msgspec"] == msgspec.__version__
     assert "no-such-distribution" not in found
+    assert store.library_versions("msgspec", "no-such-distribution") is found

@@ -33,6 +33,8 @@ _HUB_LICENCES = {
     *("cc-by-3.0", "cc-by-sa-3.0", "odc-by", "odbl", "pddl", "gpl-3.0", "gemma", "other", "unknown"),
 }
 _PACK, _PACK_LICENCE = "pinch-pack", "cc0-1.0"  # docs/pack.md
+#: The file of a card, and in a manifest's notes the SHA-256 of the one that was written beside the records.
+CARD, CARD_KEY = "README.md", "card_key"
 #: File -> the Hub's name of its split; other files with rows are configurations of their own.
 _SPLITS = {"records": "train", "train": "train", "eval": "eval"}
 _ASIDE = ("failures.jsonl", "ids.jsonl")
@@ -64,7 +66,13 @@ class _Counts:
 
 
 def write_dataset_card(
-    folder: Path, paths: Sequence[str], manifest: store.Manifest, *, repo_id: str, licence: str | None
+    folder: Path,
+    paths: Sequence[str],
+    manifest: store.Manifest,
+    *,
+    repo_id: str | None = None,
+    title: str | None = None,
+    licence: str | None,
 ) -> tuple[str, tuple[str, ...]]:
     """Return a data set's card, and what a user should read before it goes.
 
@@ -72,7 +80,8 @@ def write_dataset_card(
         folder: Where the files are.
         paths: Those that go, as they are named there.
         manifest: How they were made.
-        repo_id: owner/name on the Hub.
+        repo_id: owner/name on the Hub; None: it stays on this machine.
+        title: What it is called; None: the Hub's name.
         licence: As the Hub names it; None: as far as the sources tell.
 
     Raises:
@@ -96,7 +105,7 @@ def write_dataset_card(
         "tags": ["pinchtune", "instruction-tuning", "multilingual"],
         "configs": _configs(tables),
     }
-    return _text(front, manifest, counts, known, repo_id), notes
+    return _text(front, manifest, counts, known, repo_id, title), notes
 
 
 def _size(rows: int) -> str:
@@ -142,7 +151,12 @@ def _choose(licence: str | None, known: Mapping[str, str]) -> tuple[str, tuple[s
 
 
 def _text(
-    front: Mapping[str, Any], manifest: store.Manifest, counts: _Counts, known: Mapping[str, str], repo_id: str
+    front: Mapping[str, Any],
+    manifest: store.Manifest,
+    counts: _Counts,
+    known: Mapping[str, str],
+    repo_id: str | None,
+    title: str | None,
 ) -> str:
     total = counts.languages.total()
     rows = "\n".join(f"| {_name(tag)} | {tag} | {count} |" for tag, count in counts.languages.most_common())
@@ -156,10 +170,14 @@ def _text(
     libraries = ", ".join(f"{name} {version}" for name, version in manifest.libraries.items())
     config = front["configs"][0]
     named = "" if config["config_name"] == "default" else f', "{config["config_name"]}"'
+    first = config["data_files"][0]
+    of_file = f'"json", data_files="{first["path"]}", split="train"'
+    read = of_file if repo_id is None else f'"{repo_id}"{named}, split="{first["split"]}"'
+    key = f" Its key is `{manifest.key}`." if repo_id is None else ""
     return f"""---
 {yaml.safe_dump(dict(front), sort_keys=False, allow_unicode=True)}---
 
-# {repo_id.split("/")[1]}
+# {title or (repo_id or "/a mixture").split("/")[1]}
 
 {total} conversations for instruction tuning in {len(front["language"])} languages, made with Pinchtune.
 
@@ -170,7 +188,7 @@ def _text(
 ```python
 from datasets import load_dataset
 
-rows = load_dataset("{repo_id}"{named}, split="{config["data_files"][0]["split"]}")
+rows = load_dataset({read})
 ```
 
 ## Sources
@@ -181,7 +199,7 @@ rows = load_dataset("{repo_id}"{named}, split="{config["data_files"][0]["split"]
 The same `id` in two languages means parallel text.
 
 ## How it was made
-`pinch {manifest.kind}`, of {manifest.n_in} records, with the settings below; `manifest.json` has all.
+`pinch {manifest.kind}`, of {manifest.n_in} records, with the settings below; `manifest.json` has all.{key}
 
 {settings}
 

@@ -33,7 +33,10 @@ _LIBRARIES = {
     "ctranslate2": "ctranslate2",
     "vllm": "vllm",
     "trl": "trl",
+    "liger-kernel": "liger",
 }
+#: No extra can bring it: its build needs the torch that is installed.
+_FLASH = "flash-attn", "For a GPU: pip install flash-attn --no-build-isolation"
 _PEOPLE = ("openpyxl", "starlette", "uvicorn")
 _DEEPL, _PROJECT, _CREDENTIALS = "DEEPL_AUTH_KEY", "GOOGLE_CLOUD_PROJECT", "GOOGLE_APPLICATION_CREDENTIALS"
 #: Bytes free below which the embedded base model may not fit: as GGUF, and converted.
@@ -123,7 +126,8 @@ def _machine() -> Iterator[Finding]:
     if here.cpu_limit is not None and here.cpu_limit < here.threads:
         value += f", {here.cpu_limit:g} of them for this container"
     yield Finding("machine", "CPU", value + (f" ({here.cpu})" if here.cpu else ""))
-    yield _number_type("bfloat16", here.bf16, _bf16_use(here))
+    use = "in it." if machine.has_amx(here) else "in float32 all the same: without AMX it is no faster."
+    yield _number_type("bfloat16", here.bf16, f"dtype: auto tunes {use}")
     yield _number_type("int8", here.int8, "")
     if here.memory is None:
         yield Finding("machine", "memory", "not known", "note", f"psutil would say: {_pip('tune')}")
@@ -135,12 +139,6 @@ def _machine() -> Iterator[Finding]:
             value += f", {_gib(here.memory_limit)} for this container"
         yield Finding("machine", "memory", value)
     yield _disk()
-
-
-def _bf16_use(here: machine.Machine) -> str:
-    if machine.has_amx(here):
-        return "dtype: auto tunes in it."
-    return "dtype: auto tunes in float32 all the same: without AMX it is no faster."
 
 
 def _number_type(name: str, instructions: tuple[str, ...] | None, native: str) -> Finding:
@@ -197,12 +195,9 @@ def _gpu(number: int, gpu: machine.GPU) -> Finding:
 
 
 def _libraries() -> Iterator[Finding]:
-    for name, extra in _LIBRARIES.items():
-        version = _version(name)
-        if version is None:
-            yield Finding("libraries", name, "not installed", "missing", _pip(extra))
-        else:
-            yield Finding("libraries", name, version)
+    for name, hint in [*((name, _pip(extra)) for name, extra in _LIBRARIES.items()), _FLASH]:
+        here = _version(name)
+        yield Finding("libraries", name, here) if here else Finding("libraries", name, "not installed", "missing", hint)
 
 
 def _extras() -> Iterator[Finding]:

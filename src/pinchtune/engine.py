@@ -44,9 +44,11 @@ class Asked(msgspec.Struct, frozen=True):
 class Engine(Protocol):
     """Something that answers conversations, a batch at a time.
 
-    Two methods are optional. `stream(asked: Iterable[Asked]) -> Iterator[tuple[Asked, Generated | CallFailure]]` is for
-    engines that keep many requests in flight: results come as they are finished. `choose(conversations, choices) ->
+    Three methods are optional. `stream(asked: Iterable[Asked]) -> Iterator[tuple[Asked, Generated | CallFailure]]` is
+    for engines that keep many requests in flight: results come as they are finished. `choose(conversations, choices) ->
     list[dict[str, float]]` returns the choices' log-probabilities as the next token, for engines that see them.
+    `swap(model: str) -> bool` makes an open engine answer as another model of the same base would, without loading that
+    again, and returns whether it could; False leaves the engine as it was.
     """
 
     #: Name and what of it changes answers ("ctranslate2-int8").

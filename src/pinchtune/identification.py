@@ -12,7 +12,7 @@ import functools
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -33,6 +33,8 @@ RELATIVES = {
 }
 MIN_LETTERS = 20
 MIN_WORDS = 3
+#: Texts from which on walking through all of them at once is faster than through one after the other.
+MANY = 16
 
 _FENCED = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 _INLINE_CODE = re.compile(r"`[^`\n]+`")
@@ -40,6 +42,7 @@ _INLINE_CODE = re.compile(r"`[^`\n]+`")
 _URL = re.compile(r"(?:https?://|www\.)\S+|(?<!\S)\S+@\S+\.\w+")
 # Scripts written without spaces: a character carries about as much as three letters of an alphabet.
 _DENSE = ("CJK", "HIRAGANA", "KATAKANA", "HANGUL", "THAI", "KHMER", "LAO", "MYANMAR")
+_FLOOR = np.finfo(np.float32).min
 # First word of a character's Unicode name -> ISO 15924.
 _SCRIPTS = {
     "LATIN": "Latn",
@@ -97,14 +100,13 @@ def strip_unspoken(text: str, *, prompt: str = "") -> str:
 
 def long_enough(text: str) -> bool:
     """Return whether a stripped text has letters and words enough to tell its language."""
-    letters = 0
-    for character in text:
-        letters += character.isalpha()
-        if letters >= MIN_LETTERS:
-            break
-    # Words enough settle it whichever the script; only then need characters be looked up.
-    if letters >= MIN_LETTERS and len(text.split(None, MIN_WORDS)) >= MIN_WORDS:
+    # Words enough settle it whichever the script, and mostly the first letters; only then need all be looked at.
+    if len(text.split(None, MIN_WORDS)) >= MIN_WORDS and (
+        sum(map(str.isalpha, text[: 3 * MIN_LETTERS])) >= MIN_LETTERS or sum(map(str.isalpha, text)) >= MIN_LETTERS
+    ):
         return True
+    if text.isascii():
+        return False
     letters, dense = count_letters(text)
     return 2 * dense > letters and 3 * letters >= MIN_LETTERS
 
@@ -123,12 +125,11 @@ def script_of(text: str) -> str | None:
     """
     found: Counter[str] = Counter()
     variants: Counter[str] = Counter()
-    for character, n in Counter(text).items():
-        if not character.isalpha():
-            continue
+    for character in set(text):
         script = _script(character)
         if script is None:
             continue
+        n = text.count(character)
         found[script] += n
         if script == "Hani":
             variants[_variant(character)] += n
@@ -144,6 +145,8 @@ def script_of(text: str) -> str | None:
 
 @functools.lru_cache(maxsize=1 << 16)
 def _script(character: str) -> str | None:
+    if not character.isalpha():
+        return None
     return _SCRIPTS.get(unicodedata.name(character, "").split(" ")[0])
 
 
@@ -189,7 +192,14 @@ class Identifier:
         """
         return self.check_spoken(strip_unspoken(text, prompt=prompt), expected)
 
-    def check_spoken(self, spoken: str, expected: str, *, whole: Identification | None = None) -> Identification:
+    def check_spoken(
+        self,
+        spoken: str,
+        expected: str,
+        *,
+        whole: Identification | None = None,
+        names: Mapping[str, str] = {},
+    ) -> Identification:
         """Say whether a text, or a part of one, is in the language `expected`, all of it counting.
 
         Args:
@@ -197,14 +207,16 @@ class Identifier:
             expected: The tag wanted.
             whole: Of a part, what was said of the whole text: where that is in another language, which py3langid names
                 for the part too, lingua (several times slower) is not asked again.
+            names: What `name_all` said of texts that are long enough; those not among them are looked at here.
         """
         base = languages.parse(expected).base
         if base not in self.known:
             return Identification(None, None, "unsupported_language")
-        if not long_enough(spoken):
+        first = names.get(spoken)
+        if first is None and not long_enough(spoken):
             return Identification(None, None, "too_short")
         accepted = {base} | RELATIVES.get(base, set())
-        first = self._name_by_langid(spoken)
+        first = first or self._name_by_langid(spoken)
         if first in accepted:
             return Identification(True, base)
         if whole is not None and whole.expected is False and whole.found == first:
@@ -213,6 +225,11 @@ class Identifier:
         if second in accepted:
             return Identification(True, base)
         return Identification(False, second or first)
+
+    def name_all(self, texts: Iterable[str]) -> dict[str, str]:
+        """Return py3langid's language of each text: what it says of one after the other, several times faster."""
+        different = list(dict.fromkeys(texts))
+        return dict(zip(different, _walk(self.candidates).names(different), strict=True))
 
     def _name_by_langid(self, text: str) -> str:
         return str(self._langid.classify(text)[0])
@@ -241,3 +258,77 @@ def _langid(candidates: tuple[str, ...]) -> tuple[Any, frozenset[str]]:
     # The file keeps half-precision numbers, which every text would convert anew; the sums are the same.
     identifier.nb_ptc = np.ascontiguousarray(identifier.nb_ptc, dtype=np.float32)
     return identifier, frozenset(known)
+
+
+@functools.lru_cache(maxsize=4)
+def _walk(candidates: tuple[str, ...]) -> _Walk:
+    return _Walk(_langid(candidates)[0])
+
+
+class _Walk:
+    """py3langid's naming of many texts at once, with the sums of its `classify`.
+
+    Its automaton takes a step for each byte, in Python. Here a step is taken in all texts, the longest first, so that
+    those that are left stay together; the last bytes of the longest `MANY` - 1, where few are left, do not pay.
+    """
+
+    def __init__(self, identifier: Any) -> None:
+        self._one = identifier
+        self._next_state = np.frombuffer(identifier.tk_nextmove, dtype=f"u{identifier.tk_nextmove.itemsize}")
+        row = np.frombuffer(identifier.tk_row, dtype=f"u{identifier.tk_row.itemsize}")
+        self._row = row.astype(np.int32) << 8
+        self._feature_of = np.asarray(identifier.tk_output, dtype=np.int32)
+
+    def names(self, texts: Sequence[str]) -> list[str]:
+        """Return what `classify` names for each text."""
+        encoded = [_encode(text) for text in texts]
+        order = sorted(range(len(texts)), key=lambda place: -len(encoded[place]))
+        longest = len(encoded[order[MANY - 1]]) if len(order) >= MANY else 0
+        together = [place for place in order if 0 < len(encoded[place]) <= longest]
+        named: dict[int, str] = {}
+        if together:
+            best = self._scores([encoded[place] for place in together]).argmax(axis=1)
+            named = {place: str(self._one.nb_classes[one]) for place, one in zip(together, best, strict=True)}
+        return [named.get(place) or str(self._one.classify(text)[0]) for place, text in enumerate(texts)]
+
+    def _features(self, encoded: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
+        """Return the features met as two arrays, of texts and of features; `encoded` has the longest text first."""
+        letters = np.frombuffer(b"".join(encoded), dtype=np.uint8)
+        lengths = np.array([len(one) for one in encoded])
+        at = np.cumsum(lengths) - lengths
+        n_left = np.searchsorted(-lengths, -np.arange(lengths[0]), side="left")
+        state = np.zeros(len(encoded), dtype=np.uint32)
+        texts, features = [], []
+        for step, n in enumerate(n_left.tolist()):
+            state = self._next_state[self._row[state[:n]] + letters[at[:n] + step]]
+            met = self._feature_of[state]
+            (hit,) = (met >= 0).nonzero()
+            texts.append(hit)
+            features.append(met[hit])
+        return np.concatenate(texts), np.concatenate(features)
+
+    def _scores(self, encoded: Sequence[bytes]) -> np.ndarray:
+        """Return texts x classes: sums of log(1 + count) times a feature's weight."""
+        one = self._one
+        texts, features = self._features(encoded)
+        n_features = len(one.nb_ptc)
+        pairs, counts = np.unique(texts * n_features + features, return_counts=True)
+        text, feature = np.divmod(pairs, n_features)
+        weighted = np.log1p(counts.astype(np.float32))[:, None] * one.nb_ptc[feature]
+        # Without any feature all classes are even, and the first is named, as py3langid does.
+        scores = np.full((len(encoded), len(one.nb_classes)), _FLOOR)
+        present, starts = np.unique(text, return_index=True)
+        if len(present):
+            scores[present] = np.add.reduceat(weighted, starts, axis=0) + one.nb_pc
+        # A class that stands under two labels counts once, with its better score.
+        for first, again in one._alias_pairs:
+            scores[:, first] = np.maximum(scores[:, first], scores[:, again])
+            scores[:, again] = _FLOOR
+        return scores
+
+
+def _encode(text: str) -> bytes:
+    # As py3langid does before it walks.
+    if text.isupper():
+        text = text.lower()
+    return unicodedata.normalize("NFC", text).encode("utf8", errors="surrogatepass")

@@ -10,6 +10,9 @@ of it alone:
 | `pinch-40-en-with-ar_fi` | English, 40 examples replaced |
 
 with `-of-SIZE` where the size is not the recipe's and `-seed-SEED` where the seed is not.
+
+The records of a study's steps name no model as a recipe does, but by `content_name`: so that they are the same in every
+recipe, whatever it calls its mixtures.
 """
 
 from __future__ import annotations
@@ -18,7 +21,17 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pinchtune import store
-from pinchtune.design_words import Mixture, Monolingual, Pinch, Uniform, mixture_counts, mixture_size, pinch_size
+from pinchtune.design_words import (
+    Custom,
+    Mixture,
+    Monolingual,
+    Pinch,
+    Uniform,
+    mixture_counts,
+    mixture_languages,
+    mixture_size,
+    pinch_size,
+)
 
 if TYPE_CHECKING:
     from pinchtune.recipe import Recipe
@@ -37,6 +50,17 @@ def even(tags: Sequence[str], size: int, seed: int) -> Mixture:
     if len(tags) == 1:
         return Monolingual(design="monolingual", language=tags[0], n_examples=size, seed=seed)
     return Uniform(design="uniform", languages=in_order(tags), n_examples=size, seed=seed)
+
+
+def content_name(mixture: Mixture, seed: int) -> str:
+    """Return what a mixture's model is called in the records of a study: "mono-fi-of-100-seed-0".
+
+    Args:
+        mixture: As a recipe has it.
+        seed: The recipe's, for a mixture without its own.
+    """
+    plain = plainest(mixture)
+    return f"{_body(plain)}-of-{mixture_size(plain)}-seed-{seed if plain.seed is None else plain.seed}"
 
 
 class Registry:
@@ -59,7 +83,7 @@ class Registry:
         plain = plainest(mixture)
         content = self._content(plain)
         if content not in self._names:
-            name = (label or self._body(plain)) + self._suffix(plain, sized=label is None)
+            name = (label or _body(plain)) + self._suffix(plain, sized=label is None)
             if name in self.mixtures:
                 raise ValueError(f"there is another mixture called {name!r}")
             seed = plain.seed if plain.seed != self._recipe.seed else None
@@ -79,14 +103,6 @@ class Registry:
         said = mixture.model_dump(exclude_none=True, exclude={"seed"})
         return (seed, store.canonical(said))
 
-    def _body(self, mixture: Mixture) -> str:
-        if isinstance(mixture, Monolingual):
-            return f"mono-{mixture.language.lower()}"
-        if isinstance(mixture, Uniform):
-            return f"even-{_spell(mixture.languages)}"
-        assert isinstance(mixture, Pinch)
-        return f"pinch-{pinch_size(mixture)}-{mixture.base.lower()}-with-{_spell(mixture.languages)}"
-
     def _suffix(self, mixture: Mixture, *, sized: bool) -> str:
         of = f"-of-{mixture_size(mixture)}" if sized and mixture_size(mixture) != self._recipe.n_examples else ""
         return of + (f"-seed-{mixture.seed}" if mixture.seed not in (None, self._recipe.seed) else "")
@@ -95,6 +111,9 @@ class Registry:
 def plainest(mixture: Mixture) -> Mixture:
     """Return the plainest mixture that draws the same examples (`pinchtune.mixtures.designs`)."""
     alone = list(mixture_counts(mixture))
+    if isinstance(mixture, Custom) and mixture.shares is not None:
+        # Whether a small share comes to an example, the draw alone says.
+        alone = [tag for tag, share in mixture.shares.items() if share]
     shared = {"n_examples": mixture_size(mixture), "seed": mixture.seed}
     # A pinch is drawn from the ids of its base language, whatever it is replaced by.
     if len(alone) == 1 and (not isinstance(mixture, Pinch) or alone == [mixture.base]):
@@ -105,6 +124,17 @@ def plainest(mixture: Mixture) -> Mixture:
             return Uniform(design="uniform", languages=mixture.languages, **shared)
         return mixture.model_copy(update={"pinch_examples": count, "pinch_percent": None})
     return mixture
+
+
+def _body(mixture: Mixture) -> str:
+    if isinstance(mixture, Monolingual):
+        return f"mono-{mixture.language.lower()}"
+    if isinstance(mixture, Uniform):
+        return f"even-{_spell(mixture.languages)}"
+    if isinstance(mixture, Pinch):
+        return f"pinch-{pinch_size(mixture)}-{mixture.base.lower()}-with-{_spell(mixture.languages)}"
+    content = store.content_key(mixture.model_dump(exclude_none=True, exclude={"seed"}))
+    return f"custom-{_spell(in_order(mixture_languages(mixture)))}-{content[:6]}"
 
 
 def _spell(tags: Sequence[str]) -> str:

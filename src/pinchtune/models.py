@@ -201,17 +201,50 @@ def load_model(source: Source, *, dtype: str = "float32") -> Any:
     """
     transformers = plugins.require("transformers", "Running a model")
     torch = plugins.require("torch", "Running a model")
-    try:
+    with _load_errors(source):
         model = transformers.AutoModelForCausalLM.from_pretrained(source.base, dtype=getattr(torch, dtype))
-        if source.adapter is not None:
-            peft = plugins.require("peft", "An adapter")
+    return put_on(model, source)
+
+
+def put_on(model: Any, source: Source) -> Any:
+    """Put the adapter of a source, if it has one, on its base model; in evaluation mode.
+
+    Raises:
+        ModelError: it cannot be loaded; says why.
+    """
+    if source.adapter is not None:
+        peft = plugins.require("peft", "An adapter")
+        with _load_errors(source):
             model = peft.PeftModel.from_pretrained(model, str(source.adapter))
+    return model.eval()
+
+
+def take_off(model: Any) -> Any:
+    """Return the base model without its adapter, as it was before; None where `unload` of PEFT would not give that.
+
+    A model of `put_on`, which is used up by it, save where None is returned. Source of what stays in the base model:
+    https://huggingface.co/docs/peft/package_reference/lora
+    """
+    (config,) = model.peft_config.values()
+    stays = (
+        config.peft_type != "LORA"
+        or config.bias != "none"
+        or config.modules_to_save
+        or config.layer_replication
+        or config.init_lora_weights is not True  # others (PiSSA, CorDA ...) take a part out of the base's own weights
+    )
+    return None if stays else model.unload()
+
+
+@contextlib.contextmanager
+def _load_errors(source: Source) -> Iterator[None]:
+    try:
+        yield
     except (OSError, ValueError) as error:
         raise ModelError(
             f"The model {source.base} could not be loaded: {_first_line(error)}",
             hint="Check the folder or name; a gated model needs its licence accepted and `hf auth login`.",
         ) from None
-    return model.eval()
 
 
 def _first_line(error: Exception) -> str:

@@ -24,13 +24,12 @@ import msgspec
 import yaml
 
 from pinchtune import store
-from pinchtune.dataset_card import write_dataset_card
+from pinchtune.dataset_card import CARD, CARD_KEY, write_dataset_card
 from pinchtune.errors import MissingExtraError, PinchError, RunError, did_you_mean
 from pinchtune.records import Record
 
 Kind = Literal["model", "dataset"]
 
-CARD = "README.md"
 _ADAPTER = "adapter_config.json"
 #: Kinds of manifests whose folders hold conversations.
 _DATA_KINDS = ("examples", "export", "mix", "prompts", "split", "translate")
@@ -131,7 +130,8 @@ def plan_publication(
         made, notes = _model_texts(folder, paths, base_model)
     else:
         made, notes = {}, ()
-        if CARD not in paths:
+        # The card of a study's mixture, as it was written there, knows neither the name on the Hub nor the licence.
+        if CARD not in paths or store.file_key(folder / CARD) == manifest.notes.get(CARD_KEY):
             made[CARD], notes = write_dataset_card(folder, paths, manifest, repo_id=repo_id, licence=licence)
     sizes |= {path: len(text.encode()) for path, text in made.items()}
     return Publication(

@@ -32,6 +32,7 @@ from pinchtune.tuning.settings import TuningSettings
 __all__ = [
     "ComparisonSettings",
     "DataSettings",
+    "FactorSettings",
     "GenerationSettings",
     "JudgeSettings",
     "JudgingSettings",
@@ -149,10 +150,25 @@ class JudgingSettings(JudgeSettings):
         return [JudgeSettings(judge=self.judge, settings=self.settings), *self.panel]
 
 
+class FactorSettings(Part):
+    """What could make a language easy or hard for the base model; each is set against the study's scores."""
+
+    texts: int = pydantic.Field(10, ge=2, description="Parallel texts of the pack to measure on, the shortest.")
+    fertility: bool = pydantic.Field(True, description="Measure tokens beside English, and per word: the tokenizer.")
+    bits: bool = pydantic.Field(True, description="Measure bits beside English, and per character: the base model.")
+    shares: str | None = pydantic.Field(
+        None, description="A table of the base model's shares of pretraining: CSV, TSV, JSON or YAML of tag and share."
+    )
+    similarity: Literal["none", "slavic"] = pydantic.Field(
+        "none", description="slavic: the paper's subfamilies and intelligibility, and every pair's family and script."
+    )
+    distances: bool = pydantic.Field(False, description="Of URIEL+ (80 s, 4 GB; pip install 'pinchtune[factors]').")
+
+
 class Recipe(Part):
     """A study: mixtures of one data set, tuned from one base model, answered, and compared per language."""
 
-    later = ("n_examples", "experiments")
+    later = ("n_examples", "experiments", "factors")
     name: Name = pydantic.Field(description="Names the run folder.")
     seed: int = pydantic.Field(0, ge=0, description="Of the draw, the tuning, sampling and the bootstrap.")
     base_model: str = pydantic.Field("gemma3-270m", description="gemma3-270m, a folder, or organisation/name.")
@@ -168,6 +184,9 @@ class Recipe(Part):
     judging: JudgingSettings = JudgingSettings()
     comparisons: list[ComparisonSettings] = pydantic.Field(
         [], description="Who is set against whom, in a study put together by hand."
+    )
+    factors: FactorSettings | None = pydantic.Field(
+        None, description="What languages cost the base model, and whether that goes with the scores; null: not asked."
     )
 
     @pydantic.model_validator(mode="after")
@@ -303,6 +322,7 @@ def _keys_at(parts: list[str], value: Any) -> list[str]:
         "judging": JudgingSettings,
         "judging.panel": JudgeSettings,
         "comparisons": ComparisonSettings,
+        "factors": FactorSettings,
     }
     if parts and parts[0] in DESIGNS and len(parts) == 2:
         return list(DESIGNS[parts[0]][value[parts[0]][parts[1]]["design"]].model_fields)

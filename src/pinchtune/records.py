@@ -140,7 +140,8 @@ class Score(Record, frozen=True, kw_only=True):
     """A number with its interval and denominators. Fractions in [0, 1]; pages show percent."""
 
     #: "side_by_side" and what stands beside it (`pinchtune.scoring.cells`), "language_fidelity", "line_pass_rate",
-    #: "mixed_languages", "stopped"; "language_fidelity_gain" is a difference, in [-1, 1]
+    #: "mixed_languages", "stopped"; "language_fidelity_gain" is a difference, in [-1, 1], over
+    #: the prompts told for both models
     metric: str
     #: A language tag, or a named mean: "all", "seen", "unseen", "non_english".
     language: str

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import hashlib
 import json
 import os
@@ -15,6 +16,7 @@ import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Any, Generic, TypeVar
 
 import msgspec
@@ -274,6 +276,7 @@ def read_manifest(folder: Path) -> Manifest | None:
         raise DataError(path, None, f"not a manifest: {error}.", hint=f"rm -r {folder}") from None
 
 
+@functools.cache
 def library_versions(*names: str) -> Mapping[str, str]:
     """Return the installed versions of the named distributions, pinchtune's own always among them."""
     from importlib.metadata import PackageNotFoundError, version
@@ -282,4 +285,4 @@ def library_versions(*names: str) -> Mapping[str, str]:
     for name in ("pinchtune", *names):
         with contextlib.suppress(PackageNotFoundError):
             found[name] = version(name)
-    return found
+    return MappingProxyType(found)

@@ -29,8 +29,8 @@ class Done(NamedTuple):
         return json.loads(self.stdout)
 
 
-def pinch(*words):
-    out, err = io.StringIO(), io.StringIO()
+def pinch(*words, stderr=None):
+    out, err = io.StringIO(), stderr or io.StringIO()
     code = 0
     with (
         unittest.mock.patch.dict(os.environ),  # what a command sets for its libraries is taken back
@@ -44,7 +44,7 @@ def pinch(*words):
             main()
         except SystemExit as leaving:
             code = leaving.code
-    return Done(code, out.getvalue(), err.getvalue())
+    return Done(code, out.getvalue(), "" if stderr else err.getvalue())
 
 
 def refused(done, sentence):

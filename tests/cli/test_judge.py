@@ -2,11 +2,13 @@
 
 import json
 import re
+import sys
 
 import pytest
 
 from pinchtune.store import read_manifest, write_records
 from tests.cli.in_process import pinch, refused
+from tests.cli.terminal import terminal
 from tests.conftest import answer, prompt
 from tests.fault_server import FaultServer, chat
 from tests.judging.test_batch import prefers_longer
@@ -97,7 +99,7 @@ def test_a_cap_on_cost_stops_and_a_higher_one_goes_on(judge, tmp_path):
         again = judge(*priced, "--max-cost", cost, "--json")
         assert again.returncode == 0, again.stderr
         assert server.n_requests == 24
-    told = again.value["manifest"]["notes"]["judging"]
+    told = again.value["spent"]
     assert told["n_calls"] + told["n_cached"] == 24
     assert 0 < told["cost"] <= cost
     assert {one[one["choice"]] for one in verdicts(tmp_path / "v")} == {"good"}
@@ -333,3 +335,39 @@ def test_wrong_input_to_the_others_is_a_sentence(tmp_path, monkeypatch, words, s
     before = sorted(path.name for path in tmp_path.rglob("*"))
     assert refused(pinch("judge", *words), sentence)
     assert sorted(path.name for path in tmp_path.rglob("*")) == before
+
+
+def test_the_judges_attempts_and_its_endpoints_are_two_settings(judge, tmp_path):
+    llm = ("--judge", "llm:m", "--languages", "fi", "--limit", 1, "--setting", "engine.base_delay=0")
+    counts = {}
+    for name, reply in {"faulty": lambda _: (500, "down"), "unreadable": lambda _: chat("no verdict")}.items():
+        with FaultServer(reply=reply) as server:
+            more = ("--base-url", f"{server.url}/v1", "--setting", "attempts=2", "--setting", "engine.attempts=3")
+            done = judge(*llm, *more, "--json", output=tmp_path / name)
+            counts[name] = server.n_requests
+            assert done.returncode == 1, done.stderr
+            assert sum(done.value["manifest"]["failed"].values()) == 2
+    # Two calls, one an order. A fault is the endpoint's to try again, a reply that is no verdict the judge's.
+    assert counts == {"faulty": 2 * 3, "unreadable": 2 * 2}
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        (("engine.atempts=3",), "Did you mean attempts"),
+        (("workers=3", "engine.workers=4"), "The setting workers is given twice."),
+        (("engine.model=m",), "engine.model is no setting of an engine."),
+    ],
+)
+def test_an_engines_setting_that_is_none_is_refused(judge, settings, sentence):
+    words = [word for one in settings for word in ("--setting", one)]
+    assert refused(judge("--judge", "llm:m", *words), sentence)
+
+
+def test_on_a_terminal_too_an_error_in_an_argument_stands_alone(folder, tmp_path):
+    named = ("--candidate", folder / "good", "--baseline", folder / "bad", "-o", tmp_path / "v")
+    with terminal() as seen:
+        done = pinch("judge", folder / "p.jsonl", *named, "--setting", "margn=2", stderr=sys.stderr)
+    assert done.returncode == 2
+    assert seen.screens()[-1][0] == "pinch: reference has no setting 'margn'."
+    assert len(seen.screens()[-1]) == 2  # and what to type next

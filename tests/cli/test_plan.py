@@ -16,7 +16,7 @@ def test_a_plan_is_printed_and_nothing_is_written(tmp_path):
 
 
 def test_a_plan_as_json_has_the_counts_and_the_steps(tmp_path):
-    made = json.loads(pinch("study", "plan", "pack/small", "--json", cwd=tmp_path).stdout)
+    made = json.loads(pinch("study", "plan", "cpu-small", "--json", cwd=tmp_path).stdout)
     assert made["models"] == {"all": 14, "todo": 14}
     assert "tune/mono-fi-seed-1" in made["todo"]
     assert made["total_seconds"] < 3600

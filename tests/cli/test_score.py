@@ -54,6 +54,18 @@ def score(root, verdicts, output, *words):
     return pinch("score", root / "p.jsonl", *given, "-o", output, *words)
 
 
+def test_languages_without_answers_are_said(folder, tmp_path):
+    asked = [prompt(str(number), tag) for number in range(N) for tag in ("en", "fi", "es", "he")]
+    write_records(tmp_path / "p.jsonl", asked)
+    only_english = [answer(str(number), "en", "mono", "aaa") for number in range(N)]
+    write_records(tmp_path / "mono" / "records.jsonl", only_english)
+    given = ("--answers", folder / "plain", "--answers", tmp_path / "mono")
+    done = pinch("score", tmp_path / "p.jsonl", *given, "-o", tmp_path / "scores")
+    assert done.returncode == 0, done.stderr
+    assert "No answers in: fi, he.\nNo answers of mono in: es.\n" in done.stderr
+    assert "No answers" not in score(folder, ["pinch-fake"], tmp_path / "whole").stderr
+
+
 def points(length, model, tags=("en", "es")):
     """Count by hand: a win is 1, an equal length a tie."""
     won = []

@@ -8,6 +8,7 @@ import itertools
 import json
 import math
 import multiprocessing
+import shutil
 import sys
 import types
 from types import SimpleNamespace
@@ -254,11 +255,48 @@ def test_an_adapter_is_served_on_its_base_in_the_smallest_room(served, tiny_mode
     engine.generate(QUESTIONS[:1], GREEDY)
     options = engine._llm.llm_engine.options
     assert (options["model"], options["enable_lora"], options["max_lora_rank"]) == (str(tiny_model), True, room)
-    assert requests(engine)[0][2] == ("tuned", 1, folder)
+    assert requests(engine)[0][2] == ("tuned-1", 1, folder)
 
 
 def test_without_an_adapter_vllm_makes_no_room_for_one(engine):
     assert "enable_lora" not in engine._llm.llm_engine.options
+
+
+def test_another_adapter_of_the_base_is_served_without_loading_the_base_again(served, tiny_model, tmp_path):
+    first, second = (adapter(tmp_path / name, tiny_model) for name in ("first", "second"))
+    engine = VLLMEngine(first)
+    inner = engine._llm.llm_engine
+    for folder in (first, second, first):
+        assert engine.swap(folder)
+        engine.generate(QUESTIONS[:1], GREEDY)
+        assert requests(engine)[-1][2][2] == folder
+    assert engine._llm.llm_engine is inner
+    assert inner.aborted == []
+    # vLLM keeps what it has computed of a prompt by the adapter's name, and the adapter itself by its number.
+    assert len({name for name, _, _ in inner.loras}) == len({number for _, number, _ in inner.loras}) == 4
+
+
+def test_what_there_is_no_room_for_is_not_taken_up(served, tiny_model, tmp_path):
+    small, large = adapter(tmp_path / "small", tiny_model), adapter(tmp_path / "large", tiny_model, r=17)
+    other = adapter(tmp_path / "other", shutil.copytree(tiny_model, tmp_path / "base"))
+    bare, engine = VLLMEngine(str(tiny_model)), VLLMEngine(small)
+    assert not bare.swap(small)
+    assert [engine.swap(one) for one in (large, other, str(tiny_model))] == [False] * 3
+    engine.generate(QUESTIONS[:1], GREEDY)
+    assert requests(engine)[0][2] == ("tuned-1", 1, small)
+
+
+def test_the_template_and_its_stop_token_are_those_of_the_adapter_taken_up(served, tiny_model, tmp_path):
+    first, second = (adapter(tmp_path / name, tiny_model) for name in ("first", "second"))
+    tokenizer = models.load_tokenizer(second)
+    tokenizer.chat_template = "{% for message in messages %}Q: {{ message['content'] }}<end_of_turn>{% endfor %}"
+    tokenizer.save_pretrained(second)
+    engine, opened = VLLMEngine(first), VLLMEngine(second)
+    assert engine.length(QUESTIONS[0]) != opened.length(QUESTIONS[0])
+    assert engine.swap(second)
+    engine.generate(QUESTIONS, GREEDY)
+    opened.generate(QUESTIONS, GREEDY)
+    assert [one[:2] for one in requests(engine)] == [one[:2] for one in requests(opened)]
 
 
 @pytest.mark.parametrize(

@@ -115,12 +115,12 @@ def judge(tmp_path, url, monkeypatch):
 
 def test_every_call_is_a_verdict_or_a_counted_failure(judge, tmp_path):
     # The shipped prompt is long for a CPU.
-    done = judge(model_folder(tmp_path / "turns"), "v", "--setting", "attempts=1", "--limit", 1)
+    done = judge(model_folder(tmp_path / "turns"), "v", "--setting", "attempts=1", "--limit", 1, "--json")
     manifest = read_manifest(tmp_path / "v")
     assert done.returncode == (0 if manifest.n_out else 1), done.stderr
     assert manifest.n_out + sum(manifest.failed.values()) == manifest.n_in == 4
     assert manifest.failed.keys() <= {"unparsable"}
-    told = manifest.notes["judging"]
+    told = done.value["spent"]
     assert told["n_calls"] == told["n_tokens"] == 4
     assert told["n_prompt_tokens"] > 4 * 100
 
@@ -138,5 +138,5 @@ def test_verdicts_are_read_from_the_text_where_there_are_no_probabilities(judge,
         said = one.reply.strip()
         assert said == one.labels[{"first": 0, "second": 1}[one.choice]]
         assert one.probability is None
-    again = judge(folder, "w", *words, "--json").value["manifest"]["notes"]["judging"]
+    again = judge(folder, "w", *words, "--json").value["spent"]
     assert again["n_cached"] == len(made)

@@ -73,7 +73,7 @@ def test_no_text_adds_a_tag(tmp_path_factory, text):
 def test_the_page_loads_nothing_from_anywhere(tmp_path):
     text = written(tmp_path, page())
     assert "default-src 'none'" in text
-    assert not re.findall(r"""(?:src|href)=["'](?!#|https://arxiv)""", text)
+    assert not re.findall(r"""(?:src|href)=["'](?!#|https://arxiv|cells/)""", text)
 
 
 def test_right_to_left_scripts_are_marked(tmp_path):
@@ -102,11 +102,21 @@ def test_the_sentence_does_not_say_more_than_the_interval(tmp_path):
     assert "cannot be told apart" in written(tmp_path, page())
 
 
+def test_a_gain_of_language_fidelity_says_over_what_it_is(tmp_path):
+    gain = score("language_fidelity_gain", "unseen", baseline="b", n_asked=60, n_answered=58, n_judged=41)
+    shown = msgspec.structs.replace(page(), scores=[*page().scores, gain])
+    assert "95% interval +50.0 to +70.0, over 41 of 60 prompts, told for both models" in written(tmp_path, shown)
+
+
 def test_the_short_table_has_a_row_per_language_and_mean():
     header, rows = summary_table(page().scores)
     assert header == ["language", "c against b, %", "95% interval", "fidelity of c, %", "fidelity of b, %"]
     assert rows[0] == ["Hebrew", "60.0", "50.0 to 70.0", "60.0", "60.0"]
-    assert gains(page().scores) == ["Language fidelity gained by c, all but english: +60.0 points [+50.0 to +70.0]"]
+    (said,) = gains(page().scores)
+    assert said == (
+        "Language fidelity gained by c, all but english: +60.0 points [+50.0 to +70.0], "
+        "over 1 of 1 prompts, told for both models"
+    )
 
 
 @pytest.mark.parametrize(("value", "text"), [(0.5, "50.0"), (1.0, "100.0"), (0.1234, "12.3")])

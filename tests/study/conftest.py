@@ -24,3 +24,18 @@ def small_recipe(tiny_model):
             ],
         }
     )
+
+
+@pytest.fixture
+def renamed():
+    """Return a function that gives a recipe's mixtures other names."""
+
+    def rename(given, **names):
+        settings = given.model_dump(mode="json")
+        settings["mixtures"] = {names.get(name, name): one for name, one in settings["mixtures"].items()}
+        for comparison in settings["comparisons"]:
+            for side in ("candidate", "baseline"):
+                comparison[side] = names.get(comparison[side], comparison[side])
+        return recipe.parse(settings)
+
+    return rename

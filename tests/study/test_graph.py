@@ -96,11 +96,11 @@ def test_one_experiment_alone_has_the_same_steps_as_among_others(study_of_experi
     assert {name for name in alone if alone[name] != whole.get(name)} == {"score", "report"}
 
 
-def test_another_name_of_an_experiment_changes_score_and_report_alone(study_of_experiments):
+def test_another_name_of_an_experiment_changes_the_report_alone(study_of_experiments):
     settings = study_of_experiments.model_dump(mode="json")
     settings["experiments"]["seen"] = settings["experiments"].pop("pinch")
     before, after = keys(study_of_experiments), keys(recipes.parse(settings))
-    assert [name for name in before if before[name] != after[name]] == ["score", "report"]
+    assert [name for name in before if before[name] != after[name]] == ["report"]
 
 
 def test_another_seed_among_an_experiments_leaves_the_first_alone(study_of_experiments):
@@ -155,3 +155,55 @@ def test_comparisons_by_hand_may_keep_to_some_languages(small_recipe):
     steps = build(small_recipe.model_copy(update={"comparisons": [comparison]})).steps
     assert [name for name, step in steps.items() if step.kind == "judge"] == ["judge/pinch-vs-english/fi"]
     assert "answer/pinch/en" in steps
+
+
+# ------------------------------------------------------------------------------------------- names
+
+
+def test_what_a_mixture_is_called_is_in_no_key_but_those_of_score_and_report(small_recipe, renamed):
+    before = build(small_recipe).steps
+    after = build(renamed(small_recipe, english="plain", pinch="vs-fi")).steps
+    pairs = list(zip(before.values(), after.values(), strict=True))
+    assert [one.name for one, other in pairs if one.key != other.key] == ["score", "report"]
+    assert after["judge/vs-fi-vs-plain/fi"].key == before["judge/pinch-vs-english/fi"].key
+    assert after["judge/vs-fi-vs-plain/fi"].names == {
+        "pinch-3-en-with-fi-of-8-seed-0": "vs-fi",
+        "mono-en-of-8-seed-0": "plain",
+    }
+
+
+def test_the_same_mixture_in_other_words_is_the_same_steps(small_recipe):
+    settings = small_recipe.model_dump(mode="json")
+    settings["mixtures"]["pinch"] |= {"pinch_examples": None, "pinch_percent": 37.5, "seed": 0}
+    settings["mixtures"]["english"] = {"design": "custom", "counts": {"fi": 0, "en": 8}}
+    before, after = keys(small_recipe), keys(recipes.parse(settings))
+    assert [name for name in before if before[name] != after[name]] == ["report"]
+    settings["mixtures"]["pinch"]["seed"] = 1
+    after = keys(recipes.parse(settings))
+    assert before["answer/pinch/fi"] != after["answer/pinch/fi"]
+
+
+def test_mixtures_that_change_names_are_scored_anew(small_recipe, renamed):
+    # The same answers and the same words, and yet another table.
+    before = build(small_recipe).steps
+    after = build(renamed(small_recipe, english="pinch", pinch="english")).steps
+    assert after["tune/pinch"].key == before["tune/english"].key
+    assert after["score"].key != before["score"].key
+
+
+def test_two_names_for_one_mixture_are_the_same_steps_twice(small_recipe):
+    settings = small_recipe.model_dump(mode="json")
+    settings["mixtures"]["again"] = settings["mixtures"]["english"]
+    settings["comparisons"].append({"candidate": "again", "baseline": "english"})
+    steps = build(recipes.parse(settings)).steps
+    for kind in ("mix/{}", "tune/{}", "answer/{}/fi", "identify/{}/fi"):
+        assert steps[kind.format("again")].key == steps[kind.format("english")].key
+    # Set against itself, a mixture's verdicts still say which of the two was shown first.
+    assert list(steps["judge/again-vs-english/fi"].names.values()) == ["again", "english"]
+
+
+def test_models_of_one_mixture_and_two_base_models_share_no_answer(small_recipe):
+    other = keys(small_recipe.model_copy(update={"base_model": "gemma3-270m"}))
+    before = keys(small_recipe)
+    same = {name.split("/")[0] for name in before if before[name] == other[name]}
+    assert same == {"examples", "prompts", "mix"}

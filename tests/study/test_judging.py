@@ -14,7 +14,7 @@ from pinchtune.judging.tally import Price, Tally
 from pinchtune.records import Failure, Verdict
 from pinchtune.scoring.sequential import critical_values, shuffled
 from pinchtune.study import judging, work
-from pinchtune.study.keep import FAILURES, RECORDS, Result
+from pinchtune.study.keep import FAILURES, RECORDS, Result, keep
 from pinchtune.study.work import by_key, require_whole
 from tests.conftest import answer, prompt
 
@@ -72,15 +72,16 @@ def test_every_pair_is_judged_in_both_orders_and_counted(tmp_path):
     assert [(one.id, one.reason) for one in failures] == [("p3", "missing_answer"), ("p8", "timeout")]
     assert len(verdicts) == 17
     assert seen[-1] == 1
-    assert result.notes["judging"]["n_pairs"] == 9
-    assert result.notes["judging"]["n_calls"] == judge.n_calls == 18
+    assert result.notes["judging"] == {"n_pairs": 9, "n_identical": 0}
+    assert result.spent["n_calls"] == judge.n_calls == 18
     assert "early_stop" not in result.notes
 
 
-def test_the_cost_stands_in_the_notes(tmp_path):
+def test_the_cost_is_told_and_not_kept(tmp_path):
     tally = Tally(price=Price(1, 1))
     result, _, _ = run(tmp_path, study(2, bool), tally=tally)
-    assert result.notes["judging"]["cost"] == 0
+    assert result.spent["cost"] == 0
+    assert "cost" not in result.notes["judging"]
 
 
 # ------------------------------------------------------------------------------------------- planned early stops
@@ -194,7 +195,38 @@ def test_what_failed_at_a_look_is_asked_again_and_all_else_comes_from_the_cache(
     assert not (tmp_path / "one" / FAILURES).exists()
     asked = {one.id for one in verdicts} & {"p7", "p8", "p9"}
     assert again.n_calls == len(asked) > 0
-    assert result.notes["judging"]["n_cached"] == len(verdicts) - len(asked)
+    assert result.spent["n_cached"] == len(verdicts) - len(asked)
+
+
+def test_a_folder_is_the_same_to_the_byte_after_a_kill_and_from_a_warm_cache(tmp_path):
+    made = study(10, lambda number: number < 7)
+    del made[1]["p3", "fi"]
+
+    class Mute(Keyed):
+        def __init__(self, *, dies_after=1000):
+            super().__init__(("p8", "b"), reason="unparsable")
+            self.dies_after = dies_after
+
+        def judge(self, prompt, first, second):
+            if self.n_calls == self.dies_after:
+                raise KeyboardInterrupt
+            return super().judge(prompt, first, second)
+
+    def judged(folder, cached, judge):
+        draft = store.Manifest(key="0" * 64, step="judge", kind="judge", version=1, settings={})
+        with judging.verdict_cache(judge, tmp_path / cached) as cache:
+            keep(folder, draft, lambda: judging.judge(folder, *made, judge=judge, advance=lambda _: None, cache=cache))
+        return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    calm, again, warm = Mute(), Mute(), Mute()
+    whole = judged(tmp_path / "calm", "a.sqlite", calm)
+    assert whole.keys() == {RECORDS, FAILURES, "manifest.json"}
+    with pytest.raises(KeyboardInterrupt):
+        judged(tmp_path / "killed", "b.sqlite", Mute(dies_after=5))
+    assert judged(tmp_path / "killed", "b.sqlite", again) == whole
+    assert judged(tmp_path / "warm", "a.sqlite", warm) == whole
+    # What has no verdict is asked for again in every run.
+    assert (calm.n_calls, again.n_calls, warm.n_calls) == (18, 13, 1)
 
 
 # ------------------------------------------------------------------------------------------- what is still missing

@@ -1,6 +1,7 @@
 """One end-to-end run through every stage, and what a second run, a changed recipe, a kill and a sibling do."""
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -16,7 +17,9 @@ from pinchtune.records import Answer, Score, Verdict
 from pinchtune.store import read_manifest, read_records
 from pinchtune.study import steps
 from pinchtune.study.graph import build
+from pinchtune.study.plan import plan
 from pinchtune.study.run import clean, run, show, status
+from tests.report.links import dead_links
 
 _WHOLE = []
 
@@ -62,6 +65,37 @@ def test_the_page_shows_every_prompt_and_runs_nothing(ran):
     assert page.count('class="item"') == 6
 
 
+def test_every_link_of_the_report_leads_somewhere_and_its_cells_tell_every_verdict(ran):
+    assert dead_links(ran.folder / "report") == []
+    cells = list((ran.folder / "report/cells").iterdir())
+    assert len(cells) == 4
+    told = sum(path.read_text().count("shown first") for path in cells)
+    assert told == sum(len(path.read_text().splitlines()) for path in ran.folder.glob("judge/*/*/records.jsonl"))
+
+
+def test_every_mixture_has_a_card_and_every_models_card_names_its_mixture(ran, small_recipe):
+    for name, step in build(small_recipe).steps.items():
+        if step.kind == "mix":
+            card = (ran.folder / name / "README.md").read_text()
+            title = re.search(r"(?m)^# (.*)", card)[1]
+            model = (ran.folder / name.replace("mix", "tune") / "model/README.md").read_text()
+            assert f"The mixture is `{title}`" in model
+            assert f"Its key is `{step.key}`" in card
+            assert step.key in model
+    assert "| English | en | 5 |\n| Finnish | fi | 3 |" in card
+    assert "| pinch-pack | 8 | cc0-1.0 |" in card
+    assert title.startswith("pinch-3-en-with-fi")
+
+
+def test_a_mixture_from_before_there_were_cards_is_not_drawn_again(ran, small_recipe):
+    folder = ran.folder / "mix/pinch"
+    manifest = read_manifest(folder)
+    notes = {name: value for name, value in manifest.notes.items() if name != "card_key"}
+    (folder / "manifest.json").write_bytes(msgspec.json.encode(msgspec.structs.replace(manifest, notes=notes)))
+    (folder / "README.md").unlink()
+    assert run(small_recipe, ran.folder).done == ()
+
+
 def test_a_second_run_does_nothing(ran, small_recipe):
     before = {path: path.stat().st_mtime_ns for path in ran.folder.rglob("manifest.json")}
     again = run(small_recipe, ran.folder)
@@ -88,6 +122,76 @@ def test_studies_beside_each_other_share_steps(ran, small_recipe, tmp_path):
     again = run(other, tmp_path / "runs" / "two")
     assert {name.split("/")[0] for name in again.done} == {"score", "report"}
     assert (tmp_path / "runs/two/tune/pinch/model/adapter_model.safetensors").is_file()
+
+
+def test_the_same_mixtures_under_other_names_are_tuned_and_judged_once(ran, small_recipe, renamed, tmp_path):
+    other = renamed(small_recipe, english="plain", pinch="with-finnish")
+    again = run(other, tmp_path / "runs" / "two")
+    assert again.done == ("score", "report")
+    for name in ("answer/{}/fi", "judge/{}-vs-base/fi"):
+        theirs, ours = ran.folder / name.format("pinch"), again.folder / name.format("with-finnish")
+        assert (ours / "records.jsonl").read_bytes() == (theirs / "records.jsonl").read_bytes()
+    theirs, ours = (list(read_records(one.folder / "scores.jsonl", Score)) for one in (ran, again))
+    names = {"english": "plain", "pinch": "with-finnish", "base": "base", None: None}
+    assert [(names[one.model], names[one.baseline]) for one in theirs] == [(one.model, one.baseline) for one in ours]
+    assert [(one.metric, one.value) for one in theirs] == [(one.metric, one.value) for one in ours]
+    page = (again.folder / "report/index.html").read_text()
+    assert "with-finnish" in page
+    assert "mono-en" not in page
+
+
+def test_a_mixture_renamed_in_its_own_run_folder_is_taken_over(ran, small_recipe, renamed, monkeypatch):
+    other = renamed(small_recipe, pinch="with-finnish")
+    states = {one.step: one.state for one in status(other, ran.folder).steps}
+    assert (states["tune/with-finnish"], states["tune/english"], states["score"]) == ("linked", "done", "missing")
+    assert set(plan(other, ran.folder).todo) == {"score", "report"}
+    for kind in steps.RUNNERS.keys() - {"score", "report"}:
+        monkeypatch.delitem(steps.RUNNERS, kind)
+    run(other, ran.folder)
+    assert {one.model for one in read_records(ran.folder / "scores.jsonl", Score)} == {
+        "base",
+        "english",
+        "with-finnish",
+    }
+    assert "tune/pinch" in clean(ran.folder, [other])
+
+
+def test_two_names_for_one_mixture_are_tuned_once_and_both_shown(small_recipe, tmp_path, monkeypatch):
+    settings = small_recipe.model_dump(mode="json")
+    settings["generation"]["engine"] = "fake"
+    settings["mixtures"]["again"] = settings["mixtures"]["english"]
+    settings["comparisons"] = [
+        {"candidate": "pinch", "baseline": "english"},
+        {"candidate": "pinch", "baseline": "again"},
+        {"candidate": "again", "baseline": "english"},
+    ]
+    recipe = parse(settings)
+    done = []
+    for kind in ("tune", "answer", "judge"):
+        monkeypatch.setitem(
+            steps.RUNNERS, kind, lambda step, *_, do=steps.RUNNERS[kind]: done.append(step.name) or do(step, *_)
+        )
+    planned = plan(recipe)
+    assert (planned.models.all, planned.steps["judge"].all) == (2, 2 * 2)
+    ran = run(recipe, tmp_path / "one")
+    assert sorted(done) == [
+        "answer/english/en",
+        "answer/english/fi",
+        "answer/pinch/en",
+        "answer/pinch/fi",
+        "judge/again-vs-english/en",
+        "judge/again-vs-english/fi",
+        "judge/pinch-vs-english/en",
+        "judge/pinch-vs-english/fi",
+        "tune/english",
+        "tune/pinch",
+    ]
+    side = [one for one in read_records(ran.folder / "scores.jsonl", Score) if one.metric == "side_by_side"]
+    values = {(one.model, one.baseline, one.language): one.value for one in side}
+    assert values["pinch", "again", "all"] == values["pinch", "english", "all"]
+    # Against itself, all are ties.
+    assert values["again", "english", "all"] == 0.5
+    assert "again against english" in (ran.folder / "report/index.html").read_text()
 
 
 def test_a_seed_repeats_a_study_to_the_last_byte(ran, small_recipe, tmp_path):
@@ -119,6 +223,9 @@ def test_answers_finished_before_a_fault_are_not_asked_again(small_recipe, tmp_p
     run(recipe, tmp_path / "one")
     # Two of the three answers of every step were there.
     assert len(asked) == 3 * 2
+    calm = run(recipe, tmp_path / "calm" / "one")
+    for path in (file for file in (calm.folder / "answer").rglob("*") if file.is_file()):
+        assert (tmp_path / "one" / path.relative_to(calm.folder)).read_bytes() == path.read_bytes()
 
 
 def test_a_failed_step_leaves_the_others_done_and_says_which(ran, small_recipe, monkeypatch):

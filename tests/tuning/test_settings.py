@@ -40,6 +40,8 @@ def test_later_settings_that_are_given_are_dumped_and_read_again():
     dumped = given.model_dump(mode="json")
     assert set(dumped) - FIRST == {"processes", "accelerate_config", "quantization"}
     assert TuningSettings(**dumped) == given
+    kernels = {"attention": "sdpa", "padding_free": False, "liger": True}
+    assert TuningSettings(**kernels).model_dump().items() >= kernels.items()
 
 
 def test_the_schema_names_every_setting():

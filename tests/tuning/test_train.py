@@ -56,6 +56,12 @@ def test_the_card_says_what_the_model_is_made_of(tuned):
     assert "learning_rate: 0.005" in card
 
 
+def test_the_adapters_modules_are_written_in_order(tuned):
+    modules = json.loads((tuned[0] / "adapter_config.json").read_text())["target_modules"]
+    assert len(modules) > 3
+    assert modules == sorted(modules)
+
+
 def test_checkpoints_are_gone_at_the_end(tuned):
     assert not (tuned[0] / "checkpoints").exists()
 
@@ -122,9 +128,10 @@ def test_a_sampled_softmax_also_trains(tiny_model, examples, tmp_path):
     assert result.loss[-1][1] < result.loss[0][1]
 
 
-def test_lora_on_an_adapter_is_refused(tuned, examples, tmp_path):
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_an_adapter_is_not_tuned(tuned, examples, tmp_path, method):
     with pytest.raises(ModelError, match="is an adapter"):
-        tune(examples, base=str(tuned[0]), output=tmp_path / "m", settings=SETTINGS)
+        tune(examples, base=str(tuned[0]), output=tmp_path / "m", settings=TuningSettings(method=method))
 
 
 def test_a_tracker_that_is_not_installed_is_said_with_what_to_type(tiny_model, examples, tmp_path):

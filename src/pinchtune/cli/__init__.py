@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from pinchtune.cli import annotate, cache, data, hand_over, judge, pack, score, stages, study, translate
+from pinchtune.cli import annotate, cache, data, factors, hand_over, judge, pack, score, stages, study, translate
 from pinchtune.errors import PinchError
 
 INTERRUPTED = 130  # as shells say it: 128 and the signal's number
@@ -26,6 +26,7 @@ app.add_typer(annotate.app, name="annotate")
 app.add_typer(cache.app, name="cache")
 app.add_typer(score.app, name="score")
 translate.register(app)
+factors.register(app)
 hand_over.register(app)
 app.add_typer(pack.app, name="pack")
 app.add_typer(data.app, name="data")

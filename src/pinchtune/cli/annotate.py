@@ -7,34 +7,34 @@ from typing import Annotated
 
 import typer
 
-from pinchtune.cli.console import Console, JsonOption, OutputOption, OverwriteOption, QuietOption, SeedOption, table
-from pinchtune.cli.options import LanguageOption, LanguagesOption, LimitOption, PromptsArgument, finish, tags
+from pinchtune.cli import options
+from pinchtune.cli.console import Console, table
+from pinchtune.cli.options import finish, tags
 from pinchtune.errors import PinchError, did_you_mean
 
 app = typer.Typer(
     help="People judge: blind sheets, a page, and agreement.", no_args_is_help=True, rich_markup_mode=None
 )
 FORMS = ("xlsx", "csv", "argilla", "label_studio")
-ItemsArgument = Annotated[Path, typer.Argument(help="A folder of `pinch annotate export`.")]
 
 
 @app.command()
 def export(
-    prompts: PromptsArgument,
-    output: OutputOption,
+    prompts: options.Prompts,
+    output: options.Output,
     answers: Annotated[list[Path] | None, typer.Option(help="To rate: a folder of answers; once a model.")] = None,
     candidate: Annotated[Path | None, typer.Option(help="To compare: answers of the candidate.")] = None,
     baseline: Annotated[Path | None, typer.Option(help="To compare: answers of the baseline.")] = None,
     per_language: Annotated[int, typer.Option(min=1, help="Prompts sampled in each language.")] = 50,
     same_ids: Annotated[bool, typer.Option("--same-ids", help="The same prompts in every language.")] = False,
     form: Annotated[str, typer.Option(help="xlsx, csv, argilla, label_studio; several with commas.")] = "xlsx",
-    languages: LanguagesOption = "",
-    limit: LimitOption = None,
-    language: LanguageOption = None,
-    seed: SeedOption = 0,
-    overwrite: OverwriteOption = False,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    languages: options.Languages = "",
+    limit: options.Limit = None,
+    language: options.Language = None,
+    seed: options.Seed = 0,
+    overwrite: options.Overwrite = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Sample answers for people to judge, blind: two side by side, or one as excellent, pass or fail.
 
@@ -75,13 +75,13 @@ def export(
 
 @app.command("import")
 def import_sheets(
-    folder: ItemsArgument,
+    folder: options.Items,
     files: Annotated[list[Path], typer.Argument(help="Filled-in sheets, Label Studio's JSON, or annotations.sqlite.")],
-    output: OutputOption,
+    output: options.Output,
     annotator: Annotated[str | None, typer.Option(help="Who filled them in, where the sheets do not say.")] = None,
-    overwrite: OverwriteOption = False,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    overwrite: options.Overwrite = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Check what people filled in and join it with what their items hide; people are then a judge like others.
 
@@ -104,12 +104,12 @@ def import_sheets(
 
 @app.command()
 def serve(
-    folder: ItemsArgument,
+    folder: options.Items,
     host: Annotated[str, typer.Option(help="Address to listen at; others than loopback are open to your network.")] = (
         "127.0.0.1"
     ),
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = 0,
-    quiet: QuietOption = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Open a small web page on which people judge; every click is saved at once, in FOLDER/annotations.sqlite.
 
@@ -140,8 +140,8 @@ def agreement(
     folders: Annotated[list[Path], typer.Argument(help="Folders of `pinch judge` and of `pinch annotate import`.")],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Also write tables and pictures here.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Print every number, not the main ones.")] = False,
-    seed: SeedOption = 0,
-    as_json: JsonOption = False,
+    seed: options.Seed = 0,
+    as_json: options.Json = False,
 ) -> None:
     """Say how far a judge and people agree, and people among themselves, per language, with intervals.
 

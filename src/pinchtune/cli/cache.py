@@ -7,13 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
-from pinchtune.cli.console import Console, JsonOption, table
+from pinchtune.cli import options
+from pinchtune.cli.console import Console, table
 from pinchtune.errors import PinchError, did_you_mean
 
 app = typer.Typer(help="The caches of finished translations and verdicts.", no_args_is_help=True, rich_markup_mode=None)
 KINDS = ("translations", "verdicts")
-KindArgument = Annotated[str, typer.Argument(help="translations or verdicts.")]
-PathOption = Annotated[Path | None, typer.Option("--cache", help="The file [default: the user's].")]
 
 
 def _open(kind: str, path: Path | None, *, make: bool) -> Any:
@@ -31,7 +30,9 @@ def _open(kind: str, path: Path | None, *, make: bool) -> Any:
 
 
 @app.command()
-def show(kind: KindArgument = "translations", cache: PathOption = None, as_json: JsonOption = False) -> None:
+def show(
+    kind: options.CacheKind = "translations", cache: options.CacheFile = None, as_json: options.Json = False
+) -> None:
     """Show what is kept: translations by engine and pair, or verdicts by judge and language.
 
     Example: pinch cache show verdicts
@@ -50,21 +51,31 @@ def show(kind: KindArgument = "translations", cache: PathOption = None, as_json:
 
 @app.command()
 def clear(
-    kind: KindArgument = "translations",
-    cache: PathOption = None,
+    kind: options.CacheKind = "translations",
+    cache: options.CacheFile = None,
     only: Annotated[
         str | None, typer.Option("--engine", "--judge", help="Only this one's, as `pinch cache show` names it.")
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    as_json: JsonOption = False,
+    as_json: options.Json = False,
 ) -> None:
     """Forget what is kept. It may have cost money, so it asks.
 
     Example: pinch cache clear verdicts --judge llm-my-model-side-by-side-1
     """
-    if kind in KINDS and not yes:
-        typer.confirm(f"Forget the {kind} of {only or 'all'}?", abort=True, err=True)
+    console = Console(as_json=as_json)
+    if kind in KINDS and not yes and not _agreed(f"Forget the {kind} of {only or 'all'}?"):
+        console.result({"forgotten": 0}, text="Nothing was removed.")
+        raise typer.Exit(1)
     opened = _open(kind, cache, make=True)
     count = opened.clear(engine=only) if kind == "translations" else opened.clear(judge=only)
     opened.close()
-    Console(as_json=as_json).result({"forgotten": count}, text=f"{count} {kind} forgotten.")
+    console.result({"forgotten": count}, text=f"{count} {kind} forgotten.")
+
+
+def _agreed(question: str) -> bool:
+    try:
+        return typer.confirm(question, err=True)
+    except typer.Abort:  # Ctrl-C, or nobody there to answer
+        typer.echo(err=True)
+        return False

@@ -3,22 +3,46 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from typing import Annotated, Any
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import msgspec
 import typer
 
-OutputOption = Annotated[str, typer.Option("--output", "-o", help="Folder to write to.")]
-SeedOption = Annotated[int, typer.Option(min=0, help="Seed of every random choice; kept in the manifest.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
-OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace another result in the output folder.")]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes.")]
+from pinchtune.cli import options
+
+# What commands wrote for them before `options` had them.
+JsonOption = options.Json
+OutputOption = options.Output
+OverwriteOption = options.Overwrite
+QuietOption = options.Quiet
+SeedOption = options.Seed
+
+#: Seconds that a bar waits to be drawn where nothing has moved: a refused argument is told of before there is any.
+PATIENCE = 1.0
+#: Seconds of a step that is worth a line of its own on a terminal.
+SLOW = 5.0
+
+
+@dataclasses.dataclass(slots=True)
+class Running:
+    """A step of a study that is under way."""
+
+    cost: float
+    #: Of the live display, where there is one.
+    line: Any = None
+    fraction: float = 0.0
 
 
 class Console:
     """Progress and notes on standard error, results on standard output.
+
+    A person at a terminal sees a bar for the whole and a line for each running step; elsewhere a line is written
+    whenever a step of a study begins or ends.
 
     Args:
         quiet: Show neither progress nor notes.
@@ -29,9 +53,9 @@ class Console:
         self.quiet = quiet
         self.as_json = as_json
         self._progress: Any = None
-        self._steps: Any = None
-        self._current: Any = None
-        self._cost = self._done_cost = self._step_cost = 0.0
+        self._whole: Any = None
+        self._running: dict[str, Running] = {}
+        self._done_cost = 0.0
 
     # -- results
 
@@ -51,11 +75,11 @@ class Console:
     # -- progress
 
     def start(self) -> Any:
-        """Open the live display, where there is a person to see it."""
-        from rich.console import Console as RichConsole
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        """Open the live display and return it; None where no person sees it."""
+        if self._progress is None and self._live():
+            from rich.console import Console as RichConsole
+            from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-        if self._progress is None:
             self._progress = Progress(
                 TextColumn("{task.description}", markup=False),
                 BarColumn(bar_width=24),
@@ -64,7 +88,6 @@ class Console:
                 TextColumn("left"),
                 TimeRemainingColumn(elapsed_when_finished=False),
                 console=RichConsole(stderr=True),
-                disable=self.quiet,
                 # Speeds differ much between kinds of steps: look back over more than the default 30 s.
                 speed_estimate_period=600,
             )
@@ -79,58 +102,91 @@ class Console:
 
     @contextlib.contextmanager
     def bar(self, label: str) -> Iterator[Callable[[float], None]]:
-        """Show a bar with the remaining time while the block runs; yields a function that takes 0 to 1."""
+        """Show a bar with the remaining time while the block runs; yields a function that takes 0 to 1.
+
+        It is drawn once something has moved, or after a while; a block that fails before leaves none.
+        """
         progress = self.start()
-        task = progress.add_task(label, total=1.0)
+        if progress is None:
+            yield lambda _: None
+            return
+        line = progress.add_task(label, total=1.0, visible=False)
+        late = threading.Timer(PATIENCE, progress.update, (line,), {"visible": True})
+        late.daemon = True
+        late.start()
+        moved = False
+
+        def advance(fraction: float) -> None:
+            nonlocal moved
+            moved = True
+            progress.update(line, completed=fraction, visible=True)
+
         try:
-            yield lambda fraction: progress.update(task, completed=fraction)
+            yield advance
+        except BaseException:
+            late.cancel()
+            progress.update(line, visible=moved)
+            raise
         finally:
+            late.cancel()
             self.stop()
 
     # -- the reporter of a study (pinchtune.study.progress.Reporter)
 
     def begin(self, n_steps: int, n_reused: int, cost: float) -> None:
-        """Open the bars of a study."""
+        """Open the bar of a study."""
         if n_reused:
             self.note(f"{n_reused} of {n_steps} steps are there already and are not done again.")
-        self._cost = cost
         self._done_cost = 0.0
-        if n_reused < n_steps:
-            progress = self.start()
-            self._steps = progress.add_task("all steps", total=cost)
-            self._current = progress.add_task("", total=1.0)
+        self._running.clear()
+        if n_reused < n_steps and (progress := self.start()) is not None:
+            self._whole = progress.add_task("all steps", total=cost)
 
     def step(self, name: str, cost: float) -> None:
-        """Begin a step."""
-        self._step_cost = cost
-        if not self._interactive():
-            self.note(f"  {name} ...")
+        """Begin a step: a line of its own."""
+        self._running[name] = Running(cost)
         if self._progress is not None:
-            self._progress.reset(self._current, description=name, total=1.0)
+            self._running[name].line = self._progress.add_task(name, total=1.0)
+        else:
+            self.note(f"  {name} ...")
 
     def advance(self, fraction: float) -> None:
-        """Move both bars."""
-        if self._progress is not None:
-            self._progress.update(self._current, completed=fraction)
-            self._progress.update(self._steps, completed=self._done_cost + fraction * self._step_cost)
+        """Move the only running step; of several, `running` tells which."""
+        if len(self._running) == 1:
+            self.running(dict.fromkeys(self._running, fraction))
+
+    def running(self, fractions: Mapping[str, float]) -> None:
+        """Move the lines of running steps, and the bar of them all."""
+        for name, fraction in fractions.items():
+            if name in self._running:
+                self._running[name].fraction = fraction
+        if self._progress is None:
+            return
+        for one in self._running.values():
+            self._progress.update(one.line, completed=one.fraction)
+        under_way = sum(one.fraction * one.cost for one in self._running.values())
+        self._progress.update(self._whole, completed=self._done_cost + under_way)
 
     def done(self, name: str, seconds: float, error: str | None) -> None:
         """End a step."""
-        self._done_cost += self._step_cost
-        self.advance(0.0)
+        ended = self._running.pop(name)
+        self._done_cost += ended.cost
+        if self._progress is not None:
+            self._progress.remove_task(ended.line)
+        self.running({})
+        time = f"{seconds:.{0 if seconds >= 10 else 1}f} s"
         if error is not None:
-            self.note(f"  {name}: failed after {seconds:.0f} s")
-        elif seconds >= 5:
-            self.note(f"  {name}: {seconds:.0f} s")
+            self.note(f"  {name}: failed after {time}")
+        elif self._progress is None or seconds >= SLOW:
+            self.note(f"  {name}: {time}")
 
-    def _interactive(self) -> bool:
-        return sys.stderr.isatty()
+    def _live(self) -> bool:
+        return not self.quiet and sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
 
 
 def quiet_libraries() -> None:
     """Keep transformers' and others' notices off a user's terminal; our own say what matters."""
     import logging
-    import os
     import warnings
 
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

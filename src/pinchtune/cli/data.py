@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pinchtune.cli import data_text
-from pinchtune.cli.console import Console, JsonOption, OverwriteOption, QuietOption, SeedOption, table
+from pinchtune.cli import data_text, options
+from pinchtune.cli.console import Console, table
 from pinchtune.errors import PinchError
 
 if TYPE_CHECKING:
@@ -20,20 +20,16 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-FileArgument = Annotated[
-    str, typer.Argument(metavar="FILE", help="A file of examples in any of the field's shapes, a mixture, or pack.")
-]
-LanguageOption = Annotated[str | None, typer.Option(help="Language of rows that name none.")]
 
 
 @app.command()
 def describe(
-    file: FileArgument,
+    file: options.Examples,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="A JSON file to write it to, too.")] = None,
-    language: LanguageOption = None,
+    language: options.Language = None,
     identify: Annotated[bool, typer.Option(help="Check the languages; the slow part.")] = True,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Describe examples: per language counts, lengths, duplicates, and whether responses are in the language declared.
 
@@ -70,7 +66,7 @@ def describe(
 
 
 @app.command()
-def sources(as_json: JsonOption = False) -> None:
+def sources(as_json: options.Json = False) -> None:
     """List the data sets that can be named in the place of a file, with their licences and pinned commits.
 
     Example: pinch data sources
@@ -90,18 +86,18 @@ def sources(as_json: JsonOption = False) -> None:
 
 @app.command()
 def split(
-    file: FileArgument,
+    file: options.Examples,
     size: Annotated[
         str, typer.Option("--eval", metavar="N|PERCENT", help="Ids to evaluate on: a count (200) or a share (5%).")
     ],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder for train.jsonl, eval.jsonl and manifest.json.")
     ] = None,
-    language: LanguageOption = None,
-    seed: SeedOption = 0,
-    overwrite: OverwriteOption = False,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    language: options.Language = None,
+    seed: options.Seed = 0,
+    overwrite: options.Overwrite = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Split examples into training and evaluation by id: all languages of one id fall on one side.
 
@@ -141,7 +137,7 @@ def split(
 
 @app.command()
 def dedupe(
-    file: FileArgument,
+    file: options.Examples,
     against: Annotated[
         str | None, typer.Option(metavar="EVAL_FILE", help="Evaluation instructions to keep out, or pack.")
     ] = None,
@@ -150,10 +146,10 @@ def dedupe(
     same_id: Annotated[
         bool, typer.Option("--same-id", help="An id of EVAL_FILE is overlap, whatever its text.")
     ] = False,
-    language: LanguageOption = None,
+    language: options.Language = None,
     seed: Annotated[int, typer.Option(help="Of the hashes that propose near duplicates.")] = 0,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Find exact and near duplicates within each language, and overlap with an evaluation set; keep the first of each.
 

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from pinchtune.cli.console import Console, JsonOption, QuietOption, quiet_libraries, table
-from pinchtune.cli.options import LanguageOption
+from pinchtune.cli import options
+from pinchtune.cli.console import Console, quiet_libraries, table
 from pinchtune.errors import PinchError, did_you_mean
 
 
@@ -21,16 +21,16 @@ def register(app: typer.Typer) -> None:
 def check(
     mixture: Annotated[str, typer.Argument(help="A folder of `pinch mix`, pack, or a file of examples.")],
     model: Annotated[str, typer.Option(help="The model to tune, as of `pinch tune --base`.")] = "gemma3-270m",
-    max_length: Annotated[int, typer.Option(help="Tokens of a whole conversation.")] = 2048,
-    overlong: Annotated[str, typer.Option(help="error or drop, for conversations over --max-length.")] = "error",
-    chat_template: Annotated[str | None, typer.Option(help="gemma, chatml, plain or a Jinja file.")] = None,
+    max_length: options.MaxLength = 2048,
+    overlong: options.Overlong = "error",
+    chat_template: options.ChatTemplate = None,
     against: Annotated[
         str | None, typer.Option(help="pack, or a file of evaluation prompts: none may be in it.")
     ] = None,
     show: Annotated[int, typer.Option(min=0, help="Conversations to show token by token.")] = 2,
-    language: LanguageOption = None,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    language: options.Language = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Check that a mixture trains what you think, in every language, before anything is trained. It changes nothing.
 
@@ -131,7 +131,7 @@ def publish(
     base: Annotated[str | None, typer.Option(help="The base model's name on the Hub, if it was a folder here.")] = None,
     public: Annotated[bool, typer.Option("--public", help="For everybody to see.")] = False,
     send: Annotated[bool, typer.Option("--send", help="Send it; without this, only what would go is shown.")] = False,
-    as_json: JsonOption = False,
+    as_json: options.Json = False,
 ) -> None:
     """Put a mixture or a tuned model on the Hugging Face Hub, with its card. Shows what would go, unless told to send.
 
@@ -162,7 +162,7 @@ def publish(
     console.result(done, text=f"{done.url} ({'private' if done.private else 'public'}), commit {done.commit}")
 
 
-def doctor(as_json: JsonOption = False) -> None:
+def doctor(as_json: options.Json = False) -> None:
     """Tell what this machine has, which engine each stage would take, and why. Keys are named, never shown.
 
     Example: pinch doctor

@@ -8,29 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from pinchtune.cli.console import (
-    Console,
-    JsonOption,
-    OutputOption,
-    OverwriteOption,
-    QuietOption,
-    SeedOption,
-    quiet_libraries,
-    table,
-)
-from pinchtune.cli.options import (
-    BaselineOption,
-    CandidateOption,
-    DefaultGroup,
-    LanguageOption,
-    LanguagesOption,
-    LimitOption,
-    PromptsArgument,
-    SettingOption,
-    finish,
-    settings,
-    tags,
-)
+from pinchtune.cli import options
+from pinchtune.cli.console import Console, quiet_libraries, table
+from pinchtune.cli.options import DefaultGroup, finish, settings, tags
 from pinchtune.errors import PinchError, did_you_mean
 
 app = typer.Typer(
@@ -48,20 +28,6 @@ app = typer.Typer(
     `pinch judge run --help` shows the options of judging; run may be left out.
     """,
 )
-
-JudgeOption = Annotated[str, typer.Option("--judge", help="NAME or NAME:MODEL: reference, llm:MODEL ...")]
-JudgeCacheOption = Annotated[Path | None, typer.Option("--cache", help="Verdict cache [default: the user's].")]
-EngineOption = Annotated[
-    str | None, typer.Option("--engine", help="llm: endpoint, transformers, vllm ... [default: endpoint].")
-]
-BaseUrlOption = Annotated[
-    str | None, typer.Option("--base-url", help="llm: the endpoint's address, with /v1 [default: OPENAI_BASE_URL].")
-]
-ExplainOption = Annotated[bool, typer.Option("--explain", help="llm: reasons before the verdict.")]
-PricesOption = Annotated[
-    Path | None, typer.Option("--prices", help="YAML: MODEL: {input: 0.15, output: 0.6}, US dollars a million tokens.")
-]
-MaxCostOption = Annotated[float | None, typer.Option(min=0, help="US dollars over which no call is begun.")]
 
 
 def _job(
@@ -92,20 +58,20 @@ def _job(
 
 @app.command()
 def run(
-    prompts: PromptsArgument,
-    candidate: CandidateOption,
-    baseline: BaselineOption,
-    output: Annotated[str | None, typer.Option("--output", "-o", help="Folder to write to.")] = None,
-    judge: JudgeOption = "reference",
-    engine: EngineOption = None,
-    base_url: BaseUrlOption = None,
-    explain: ExplainOption = False,
+    prompts: options.Prompts,
+    candidate: options.Candidate,
+    baseline: options.Baseline,
+    output: options.OptionalOutput = None,
+    judge: options.Judge = "reference",
+    engine: options.JudgeEngine = None,
+    base_url: options.BaseUrl = None,
+    explain: options.Explain = False,
     margin: Annotated[
         float | None, typer.Option(min=0, help="reference: chrF++ points held equal [default: 1].")
     ] = None,
-    setting: SettingOption = None,
-    prices: PricesOption = None,
-    max_cost: MaxCostOption = None,
+    setting: options.Setting = None,
+    prices: options.Prices = None,
+    max_cost: options.MaxCost = None,
     estimate: Annotated[bool, typer.Option("--estimate", help="Print calls, tokens and cost, and leave.")] = False,
     early_stop: Annotated[
         bool, typer.Option("--early-stop", help="One planned contrast: look five times, stop when it is clear.")
@@ -116,14 +82,14 @@ def run(
     ] = None,
     batch_results: Annotated[list[Path] | None, typer.Option(help="llm: batch results; may be repeated.")] = None,
     live: Annotated[bool, typer.Option("--live", help="--batch-results: make the calls that are not in them.")] = False,
-    cache: JudgeCacheOption = None,
-    languages: LanguagesOption = "",
-    limit: LimitOption = None,
-    language: LanguageOption = None,
-    seed: SeedOption = 0,
-    overwrite: OverwriteOption = False,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    cache: options.VerdictCache = None,
+    languages: options.Languages = "",
+    limit: options.Limit = None,
+    language: options.Language = None,
+    seed: options.Seed = 0,
+    overwrite: options.Overwrite = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Judge two models' answers side by side, each pair in both orders. A killed run goes on where it was.
 
@@ -184,7 +150,7 @@ def run(
             advance=advance,
             overwrite=overwrite,
         )
-    finish(console, kept, _lines(kept.manifest.notes))
+    finish(console, kept, _lines(kept))
     if passing := PASSING & kept.manifest.failed.keys():
         console.note(f"{', '.join(sorted(passing))}: may be gone later; the same command asks for these alone.")
     if not kept.manifest.n_out:
@@ -209,39 +175,35 @@ def _print_estimate(console: Console, found: Any) -> None:
     )
 
 
-def _lines(notes: dict[str, Any]) -> list[str]:
-    """Return what is worth a line of a judging run's notes."""
-    lines = []
-    told = notes.get("judging", {})
-    if told.get("n_cached") or told.get("n_prompt_tokens"):
-        cost = "" if told.get("cost") is None else f", ${told['cost']:.4f}"
-        lines.append(
-            f"{told['n_calls']} calls, {told['n_cached']} verdicts from the cache, {told['n_identical']} identical "
-            f"pairs; {told['n_prompt_tokens']} tokens read, {told['n_tokens']} written{cost}."
-        )
-    if look := notes.get("early_stop"):
+def _lines(kept: Any) -> list[str]:
+    """Return what is worth a line: what the run did, and what its notes say."""
+    from pinchtune.study.judging import spent_sentence
+
+    said = spent_sentence(kept.spent)
+    lines = [] if said is None else [said]
+    if look := kept.manifest.notes.get("early_stop"):
         lines.append(look["sentence"])
     return lines
 
 
 @app.command()
 def check(
-    prompts: PromptsArgument,
-    judge: JudgeOption,
-    engine: EngineOption = None,
-    base_url: BaseUrlOption = None,
-    explain: ExplainOption = False,
-    setting: SettingOption = None,
-    prices: PricesOption = None,
-    max_cost: MaxCostOption = None,
+    prompts: options.Prompts,
+    judge: options.Judge,
+    engine: options.JudgeEngine = None,
+    base_url: options.BaseUrl = None,
+    explain: options.Explain = False,
+    setting: options.Setting = None,
+    prices: options.Prices = None,
+    max_cost: options.MaxCost = None,
     n: Annotated[int, typer.Option("--n", min=1, help="Pairs per language and defect.")] = 10,
-    cache: JudgeCacheOption = None,
-    languages: LanguagesOption = "",
-    limit: LimitOption = None,
-    language: LanguageOption = None,
-    seed: SeedOption = 0,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    cache: options.VerdictCache = None,
+    languages: options.Languages = "",
+    limit: options.Limit = None,
+    language: options.Language = None,
+    seed: options.Seed = 0,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Measure a judge's power per language without people: planted defects must lose.
 
@@ -296,12 +258,12 @@ def _share(share: Any) -> str:
 @app.command("import")
 def import_verdicts(
     file: Annotated[Path, typer.Argument(help="The file.")],
-    output: OutputOption,
+    output: options.Output,
     form: Annotated[str, typer.Option("--format", help="alpaca_eval: its annotations.json.")] = "alpaca_eval",
-    language: LanguageOption = None,
-    overwrite: OverwriteOption = False,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    language: options.Language = None,
+    overwrite: options.Overwrite = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Read verdicts that another tool made, with the prompts and answers that they are on, and score them.
 

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from pinchtune.cli.console import Console, JsonOption, OverwriteOption, QuietOption, table
+from pinchtune.cli import options
+from pinchtune.cli.console import Console, table
 from pinchtune.errors import PinchError, did_you_mean
 
 app = typer.Typer(
@@ -15,7 +16,6 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-LanguagesOption = Annotated[str, typer.Option(help="As tags with commas: en,es,fi [default: all].")]
 FORMATS = ("jsonl", "messages", "alpaca", "csv", "parquet")
 
 
@@ -29,8 +29,8 @@ def _tags(text: str) -> list[str]:
 @app.command("list")
 def list_entries(
     ids: Annotated[bool, typer.Option("--ids", help="Print every id with its split and category.")] = False,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """List the pack's languages with their counts, or its ids.
 
@@ -58,9 +58,9 @@ def list_entries(
 @app.command()
 def show(
     identifier: Annotated[str, typer.Argument(metavar="ID", help="An id of `pinch pack list --ids`.")],
-    languages: LanguagesOption = "",
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    languages: options.PackLanguages = "",
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Show one conversation in every language.
 
@@ -83,12 +83,12 @@ def show(
 @app.command()
 def export(
     output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")],
-    languages: LanguagesOption = "",
+    languages: options.PackLanguages = "",
     split: Annotated[str, typer.Option(help="train, eval or all.")] = "train",
     format_: Annotated[str, typer.Option("--format", help=f"{', '.join(FORMATS)}.")] = "messages",
-    overwrite: OverwriteOption = False,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    overwrite: options.Overwrite = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Write the pack in the field's formats, for Axolotl, TRL, LLaMA-Factory and others.
 
@@ -119,7 +119,7 @@ def export(
 
 
 @app.command()
-def check(languages: LanguagesOption = "", as_json: JsonOption = False, quiet: QuietOption = False) -> None:
+def check(languages: options.PackLanguages = "", as_json: options.Json = False, quiet: options.Quiet = False) -> None:
     """Check the pack: ids, splits, scripts, languages, duplicates, lengths, numbers and code against English.
 
     Exit code 1 where there is something to mend.

@@ -7,16 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from pinchtune.cli.console import Console, JsonOption, OutputOption, OverwriteOption, QuietOption, SeedOption, table
-from pinchtune.cli.options import (
-    DefaultGroup,
-    LanguageOption,
-    LanguagesOption,
-    LimitOption,
-    PromptsArgument,
-    finish,
-    tags,
-)
+from pinchtune.cli import options
+from pinchtune.cli.console import Console, table
+from pinchtune.cli.options import DefaultGroup, finish, tags
 from pinchtune.errors import PinchError, did_you_mean
 
 app = typer.Typer(
@@ -35,25 +28,22 @@ app = typer.Typer(
     """,
 )
 
-ScoresArgument = Annotated[Path, typer.Argument(help="A folder of `pinch score`, or of a study's score step.")]
-OneJudgeOption = Annotated[str | None, typer.Option("--judge", help="Whose outcomes, where there are several judges.")]
-
 
 @app.command()
 def run(
-    prompts: PromptsArgument,
-    output: OutputOption,
-    answers: Annotated[list[Path], typer.Option(help="A folder of `pinch generate`; once for each model.")],
-    verdicts: Annotated[list[Path] | None, typer.Option(help="A folder of `pinch judge`; may be repeated.")] = None,
+    prompts: options.Prompts,
+    output: options.Output,
+    answers: options.Answers,
+    verdicts: options.Verdicts = None,
     panel: Annotated[str | None, typer.Option(help="Several judges: majority or mean, beside each alone.")] = None,
-    seen: Annotated[str, typer.Option(help="Languages seen in tuning, as tags with commas.")] = "",
-    languages: LanguagesOption = "",
-    limit: LimitOption = None,
-    language: LanguageOption = None,
-    seed: SeedOption = 0,
-    overwrite: OverwriteOption = False,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    seen: options.Seen = "",
+    languages: options.Languages = "",
+    limit: options.Limit = None,
+    language: options.Language = None,
+    seed: options.Seed = 0,
+    overwrite: options.Overwrite = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Count verdicts and language fidelity, per language and in the means, with 95% intervals.
 
@@ -70,6 +60,8 @@ def run(
     console = Console(quiet=quiet, as_json=as_json)
     asked = reading.read_prompts(prompts, wanted=tags(languages), language=language, limit=limit)
     inputs = single.gather(asked, answers, verdicts or [], seen=tags(seen), panel=panel)  # type: ignore[arg-type]
+    for sentence in single.unanswered(inputs):
+        console.note(sentence)
     kept = single.score(inputs, Path(output), seed=seed, overwrite=overwrite)
     scores = list(read_records(Path(output) / "records.jsonl", Score))
     finish(console, kept, [table(*summary_table(scores)), *gains(scores), *cautions(scores)], said="{n_out} scores")
@@ -77,7 +69,7 @@ def run(
 
 @app.command()
 def contrasts(
-    scores: ScoresArgument,
+    scores: options.Scores,
     contrast: Annotated[
         list[str] | None, typer.Option(help="A planned one, FIRST:SECOND; may be repeated [default: the whole table].")
     ] = None,
@@ -85,9 +77,9 @@ def contrasts(
     groups: Annotated[
         str, typer.Option(help="Languages and means, with commas [default: with --contrast all; else every one].")
     ] = "",
-    judge: OneJudgeOption = None,
-    seed: SeedOption = 0,
-    as_json: JsonOption = False,
+    judge: options.OneJudge = None,
+    seed: options.Seed = 0,
+    as_json: options.Json = False,
 ) -> None:
     """Contrast models that met one baseline, on the same prompts; corrected for how many contrasts there are.
 
@@ -143,13 +135,13 @@ def _span(low: float | None, high: float | None, sign: str = "") -> str:
 
 @app.command()
 def rank(
-    scores: ScoresArgument,
+    scores: options.Scores,
     baseline: Annotated[str | None, typer.Option(help="Also the expected score against this model.")] = None,
     ties: Annotated[str, typer.Option(help="davidson, or half_wins.")] = "davidson",
     language: Annotated[str, typer.Option(help="A language, or a mean such as unseen.")] = "all",
-    judge: OneJudgeOption = None,
-    seed: SeedOption = 0,
-    as_json: JsonOption = False,
+    judge: options.OneJudge = None,
+    seed: options.Seed = 0,
+    as_json: options.Json = False,
 ) -> None:
     """Rank many models by direct pairs: Bradley-Terry with ties, with intervals and ranges of ranks.
 
@@ -188,7 +180,7 @@ def power(
     correlation: Annotated[float, typer.Option(min=0, max=1, help="Of a prompt's points in two languages.")] = 0.2,
     cells: Annotated[int, typer.Option(min=1, help="Cells to be right about together (Bonferroni).")] = 1,
     wanted: Annotated[float, typer.Option("--power", min=0.5, max=0.999, help="Chance to find it.")] = 0.8,
-    as_json: JsonOption = False,
+    as_json: options.Json = False,
 ) -> None:
     """Say how many prompts a difference from 50 needs, or which one so many prompts can show.
 

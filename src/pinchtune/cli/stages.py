@@ -7,26 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from pinchtune.cli.console import (
-    Console,
-    JsonOption,
-    OutputOption,
-    OverwriteOption,
-    QuietOption,
-    SeedOption,
-    quiet_libraries,
-    table,
-)
-from pinchtune.cli.options import (
-    LanguageOption,
-    LanguagesOption,
-    LimitOption,
-    PromptsArgument,
-    SettingOption,
-    finish,
-    settings,
-    tags,
-)
+from pinchtune.cli import options
+from pinchtune.cli.console import Console, quiet_libraries, table
+from pinchtune.cli.options import finish, settings, tags
 from pinchtune.errors import PinchError
 
 
@@ -55,7 +38,7 @@ def _numbers(text: str, kind: type) -> dict[str, Any]:
 
 def mix(
     sources: Annotated[list[str], typer.Argument(help="pack, or files of examples in any of the field's shapes.")],
-    output: OutputOption,
+    output: options.Output,
     design: Annotated[str, typer.Option(help="monolingual, pinch, uniform or custom.")] = "pinch",
     n_examples: Annotated[int | None, typer.Option(min=1, help="Size of the mixture.")] = None,
     base: Annotated[str, typer.Option(help="monolingual: the language. pinch: language of the rest.")] = "en",
@@ -72,11 +55,11 @@ def mix(
         str | None, typer.Option(help="--export: plain, chatml, gemma or a Jinja file [default: the model's own].")
     ] = None,
     export_stop_token: Annotated[str | None, typer.Option(help="--export: what ends a response there.")] = None,
-    language: LanguageOption = None,
-    seed: SeedOption = 0,
-    overwrite: OverwriteOption = False,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    language: options.Language = None,
+    seed: options.Seed = 0,
+    overwrite: options.Overwrite = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Draw a training set: English with a pinch of other languages, or another design.
 
@@ -142,7 +125,7 @@ def mix(
 
 def tune(
     examples: Annotated[str, typer.Argument(help="A folder of `pinch mix`, pack, or a file of examples.")],
-    output: OutputOption,
+    output: options.Output,
     base: Annotated[str, typer.Option(help="gemma3-270m, a folder, or organisation/name on the Hub.")] = "gemma3-270m",
     method: Annotated[str, typer.Option(help="lora or full.")] = "lora",
     rank: Annotated[int, typer.Option(help="LoRA rank.")] = 16,
@@ -151,9 +134,9 @@ def tune(
     epochs: Annotated[float, typer.Option(help="Passes over the mixture.")] = 2,
     batch_size: Annotated[int, typer.Option(help="Examples per step and device.")] = 8,
     gradient_accumulation: Annotated[int, typer.Option(help="Batches per optimiser step.")] = 1,
-    max_length: Annotated[int, typer.Option(help="Tokens of a whole conversation.")] = 2048,
-    overlong: Annotated[str, typer.Option(help="error or drop, for conversations over --max-length.")] = "error",
-    chat_template: Annotated[str | None, typer.Option(help="gemma, chatml, plain or a Jinja file.")] = None,
+    max_length: options.MaxLength = 2048,
+    overlong: options.Overlong = "error",
+    chat_template: options.ChatTemplate = None,
     softmax: Annotated[str, typer.Option(help="full or sampled (see docs/tuning.md).")] = "full",
     quantization: Annotated[str, typer.Option(help="none, or 4bit (QLoRA).")] = "none",
     processes: Annotated[int, typer.Option(help="Processes, one a device, started by accelerate.")] = 1,
@@ -161,12 +144,12 @@ def tune(
         str | None, typer.Option(help="ddp, fsdp2, deepspeed-zero2, deepspeed-zero3 or a file.")
     ] = None,
     report_to: Annotated[str, typer.Option(help="Trackers, with commas: trackio, wandb, mlflow, tensorboard.")] = "",
-    language: LanguageOption = None,
-    seed: SeedOption = 0,
+    language: options.Language = None,
+    seed: options.Seed = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Prove every example and leave.")] = False,
-    overwrite: OverwriteOption = False,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    overwrite: options.Overwrite = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Tune a base model on a mixture; the output folder is the model, ready for transformers, PEFT and vLLM.
 
@@ -236,23 +219,23 @@ def tune(
 
 
 def generate(
-    prompts: PromptsArgument,
-    output: OutputOption,
+    prompts: options.Prompts,
+    output: options.Output,
     model: Annotated[str, typer.Option(help="A folder of `pinch tune`, gemma3-270m, or organisation/name.")],
     name: Annotated[str | None, typer.Option(help="What answers call the model [default: its folder's name].")] = None,
     engine: Annotated[str, typer.Option(help="See `pinch engines`.")] = "ctranslate2",
-    languages: LanguagesOption = "",
-    limit: LimitOption = None,
+    languages: options.Languages = "",
+    limit: options.Limit = None,
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Tokens of an answer at most.")] = 256,
     temperature: Annotated[float, typer.Option(min=0, help="0 is greedy.")] = 0.0,
     top_p: Annotated[float, typer.Option(min=0.01, max=1, help="Nucleus sampling.")] = 1.0,
     batch_size: Annotated[int, typer.Option(min=1, help="Prompts in a batch.")] = 32,
-    setting: SettingOption = None,
-    language: LanguageOption = None,
-    seed: SeedOption = 0,
-    overwrite: OverwriteOption = False,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    setting: options.Setting = None,
+    language: options.Language = None,
+    seed: options.Seed = 0,
+    overwrite: options.Overwrite = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Answer prompts with a model. A killed run goes on where it was.
 

@@ -1,4 +1,7 @@
-"""`pinch quickstart`, `pinch study run|plan`, `pinch report`, `pinch recipe ...`, `pinch engines`."""
+"""`pinch quickstart`, `pinch study ...`, `pinch report`, `pinch recipe ...`, `pinch engines`.
+
+A run folder is a path, or a URL of fsspec as `pinchtune.study.run` takes it.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pinchtune.cli.console import Console, JsonOption, QuietOption, SeedOption, quiet_libraries, table
+from pinchtune.cli import options
+from pinchtune.cli.console import Console, quiet_libraries, table
 from pinchtune.errors import DataError, PinchError, did_you_mean
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pinchtune.judging.tally import Price
     from pinchtune.recipe import Recipe
     from pinchtune.study.calibrate import Calibration
+    from pinchtune.study.plan import Plan
+
+#: States of a step that a run does not do again.
+THERE = ("done", "linked")
 
 recipe_app = typer.Typer(help="Recipes: the files that describe a study.", no_args_is_help=True, rich_markup_mode=None)
 study_app = typer.Typer(help="Run a whole study from one recipe.", no_args_is_help=True, rich_markup_mode=None)
@@ -27,11 +38,11 @@ def register(app: typer.Typer) -> None:
 
 
 def quickstart(
-    output: Annotated[str, typer.Option("--output", "-o", help="Run folder.")] = "pinchtune-quickstart",
+    output: options.RunFolder = "pinchtune-quickstart",
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of every random choice; kept in the manifests.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the steps and leave.")] = False,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    dry_run: options.DryRun = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Tune a small model with and without a pinch, compare the two in 12 languages, and write a report.
 
@@ -41,20 +52,24 @@ def quickstart(
     """
     from pinchtune import recipe
 
-    _run(recipe.load("quickstart", seed=seed), output, dry_run=dry_run, as_json=as_json, quiet=quiet)
+    loaded, console = recipe.load("quickstart", seed=seed), Console(quiet=quiet, as_json=as_json)
+    if dry_run:
+        _stand(loaded, output, console)
+    else:
+        _run(loaded, output, console)
 
 
 @study_app.command("run")
 def run_study(
-    recipe: Annotated[str, typer.Argument(help="A recipe's path, or the name of a shipped one.")],
-    output: Annotated[str | None, typer.Option("--output", "-o", help="Run folder [default: runs/NAME].")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="In the place of the recipe's.")] = None,
+    recipe: options.Recipe,
+    output: options.RunFolderOfName = None,
+    seed: options.RecipeSeed = None,
     executor: Annotated[str, typer.Option(help="local, or ray: the cluster that `ray.init` finds.")] = "local",
     jobs: Annotated[int, typer.Option(min=1, help="local: steps at once, each in a process of its own.")] = 1,
-    only: Annotated[str | None, typer.Option(help="One experiment of the recipe, by its name.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the steps and leave.")] = False,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    only: options.Only = None,
+    dry_run: options.DryRun = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Run a recipe: what is there is kept, the rest is done, and a report is written.
 
@@ -65,46 +80,59 @@ def run_study(
         pinch study run my-study.yaml --output runs/mine
         pinch study run pack/all --only pinch --jobs 2
     """
-    from pinchtune import recipe as recipes
-
-    loaded = recipes.load(recipe, seed=seed)
-    _run(
-        loaded,
-        output or f"runs/{loaded.name}",
-        dry_run=dry_run,
-        as_json=as_json,
-        quiet=quiet,
-        executor=executor,
-        jobs=jobs,
-        only=only,
-    )
-
-
-RecipeArgument = Annotated[str, typer.Argument(help="A recipe's path, or the name of a shipped one.")]
-RunFolderOption = Annotated[str | None, typer.Option("--output", "-o", help="Run folder [default: runs/NAME].")]
+    loaded, console = _chosen(recipe, seed, only), Console(quiet=quiet, as_json=as_json)
+    if dry_run:
+        _stand(loaded, _folder(output, loaded), console)
+    else:
+        _run(loaded, _folder(output, loaded), console, executor=executor, jobs=jobs)
 
 
 @study_app.command()
-def status(recipe: RecipeArgument, output: RunFolderOption = None, as_json: JsonOption = False) -> None:
+def status(
+    recipe: options.Recipe,
+    output: options.RunFolderOfName = None,
+    seed: options.RecipeSeed = None,
+    only: options.Only = None,
+    as_json: options.Json = False,
+) -> None:
     """Say which steps of a recipe are done, failed and why, unfinished, or still to do.
 
     Example: pinch study status my-study.yaml --output runs/mine
     """
-    from pinchtune import recipe as recipes
-    from pinchtune.study import run as runs
+    loaded = _chosen(recipe, seed, only)
+    _stand(loaded, _folder(output, loaded), Console(as_json=as_json))
 
-    loaded = recipes.load(recipe)
-    found = runs.status(loaded, output or f"runs/{loaded.name}")
-    rows = [[one.step, one.state, one.reason or ""] for one in found.steps if one.state not in ("done", "linked")]
+
+def _chosen(recipe: str, seed: int | None, only: str | None) -> Recipe:
+    from pinchtune import recipe as recipes
+    from pinchtune.study.run import only_experiment
+
+    loaded = recipes.load(recipe, seed=seed)
+    return loaded if only is None else only_experiment(loaded, only)
+
+
+def _folder(output: str | None, recipe: Recipe) -> str:
+    # Of an experiment alone, the recipe keeps its name, and so its folder.
+    return output or f"runs/{recipe.name}"
+
+
+def _stand(recipe: Recipe, folder: str, console: Console) -> None:
+    """Print what is there and what a run would do."""
+    from pinchtune.study.run import status
+
+    found = status(recipe, folder)
+    left = [one for one in found.steps if one.state not in THERE]
+    rows = [[one.step, one.state, one.reason or ""] for one in left]
     counts = ", ".join(f"{count} {state}" for state, count in found.counts.items())
-    text = f"{table(['step', 'state', 'why'], rows)}\n{counts}" if rows else counts
-    Console(as_json=as_json).result(found, text=text)
+    lines = [table(["step", "state", "why"], rows)] if rows else []
+    lines.append(f"{len(found.steps) - len(left)} there, {len(left)} to do: {counts}")
+    console.result(found, text="\n".join(lines))
 
 
 @study_app.command()
 def show(
     step: Annotated[str, typer.Argument(help="A finished step, such as answer/pinch/fi.")],
-    output: Annotated[str, typer.Option("--output", "-o", help="Run folder.")],
+    output: options.RunFolder,
 ) -> None:
     """Print a finished step's manifest as JSON: its settings, inputs, counts, seeds and library versions.
 
@@ -118,9 +146,9 @@ def show(
 @study_app.command()
 def clean(
     recipes: Annotated[list[str], typer.Argument(help="All recipes that still count, the folder's own among them.")],
-    output: Annotated[str, typer.Option("--output", "-o", help="Run folder.")],
+    output: options.RunFolder,
     yes: Annotated[bool, typer.Option("--yes", help="Remove; without this, only what would go is shown.")] = False,
-    as_json: JsonOption = False,
+    as_json: options.Json = False,
 ) -> None:
     """Remove the steps of a run folder that no recipe needs. Shows what would go, unless told --yes.
 
@@ -138,19 +166,17 @@ def clean(
 
 @study_app.command("plan")
 def plan_study(
-    recipe: Annotated[str, typer.Argument(help="A recipe's path, or the name of a shipped one.")],
-    output: Annotated[str | None, typer.Option("--output", "-o", help="Run folder [default: runs/NAME].")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="In the place of the recipe's.")] = None,
-    only: Annotated[str | None, typer.Option(help="One experiment of the recipe, by its name.")] = None,
-    prices: Annotated[
-        Path | None, typer.Option(help="YAML: MODEL: {input: 0.15, output: 0.6}, US dollars a million tokens.")
-    ] = None,
+    recipe: options.Recipe,
+    output: options.RunFolderOfName = None,
+    seed: options.RecipeSeed = None,
+    only: options.Only = None,
+    prices: options.Prices = None,
     calibrate: Annotated[
         bool, typer.Option("--calibrate", help="Measure this machine first: tune for some steps and answer.")
     ] = False,
     dot: Annotated[bool, typer.Option("--dot", help="Print the graph for Graphviz instead.")] = False,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Count what a recipe would do: models, answers, judge calls, time, money, and what is there already.
 
@@ -163,30 +189,50 @@ def plan_study(
     from pinchtune import experiments
     from pinchtune import recipe as recipes
     from pinchtune.cli.plan_text import plan_text
-    from pinchtune.study.plan import plan
 
     loaded = recipes.load(recipe, seed=seed)
-    folder = Path(output or f"runs/{loaded.name}")
     console = Console(quiet=quiet, as_json=as_json)
     if only is not None:
         if only not in loaded.experiments:
             raise PinchError(f"{recipe} has no experiment {only!r}.", hint=did_you_mean(only, loaded.experiments))
         loaded = experiments.only(loaded, only)
+    folder = _folder(output, loaded)
     if dot:
         from pinchtune.study.dot import dot as drawn
         from pinchtune.study.graph import build
-        from pinchtune.study.plan_inputs import there
 
-        graph = build(loaded)
-        text = drawn(graph, there(graph, folder))
+        text = drawn(build(loaded), _there(loaded, folder))
         console.result({"dot": text}, text=text)
         return
     from pinchtune.judging.prices import read_prices
 
     known = read_prices(prices) if prices is not None else {}
     speeds = _speeds(loaded, console) if calibrate else None
-    made = plan(loaded, folder, prices=known, calibration=speeds)
+    made = _planned(loaded, folder, known, speeds)
     console.result(made.to_dict() | {"total_seconds": made.total_seconds}, text=plan_text(made))
+
+
+def _there(recipe: Recipe, folder: str) -> set[str]:
+    from pinchtune.study.run import status
+
+    return {one.step for one in status(recipe, folder).steps if one.state in THERE}
+
+
+def _planned(recipe: Recipe, folder: str, prices: Mapping[str, Price], speeds: Calibration | None) -> Plan:
+    from pinchtune.study import plan as planning
+
+    if not _is_url(folder):
+        return planning.plan(recipe, Path(folder), prices=prices, calibration=speeds)
+    from pinchtune.study.executors.remote import open_place
+
+    # What is there is asked of the URL; how long texts are is known of those that this machine has.
+    planner = planning._Planner(recipe, open_place(folder).working(), prices, speeds)
+    planner.there = _there(recipe, folder)
+    return planner.plan()
+
+
+def _is_url(folder: str) -> bool:
+    return "://" in folder
 
 
 def _speeds(recipe: Recipe, console: Console) -> Calibration:
@@ -196,63 +242,47 @@ def _speeds(recipe: Recipe, console: Console) -> Calibration:
     return calibrate(recipe, on_note=console.note)
 
 
-def _run(
-    recipe: Recipe,
-    output: str,
-    *,
-    dry_run: bool,
-    as_json: bool,
-    quiet: bool,
-    executor: str = "local",
-    jobs: int = 1,
-    only: str | None = None,
-) -> None:
+def _run(recipe: Recipe, folder: str, console: Console, *, executor: str = "local", jobs: int = 1) -> None:
+    from pinchtune.judging.judges.llm import refuse_secrets
+
+    if folder.startswith("memory://") and (executor != "local" or jobs > 1):
+        raise PinchError(
+            "A run folder at memory:// is in the memory of this process, where other processes cannot reach it.",
+            hint="Leave --jobs and --executor away, or choose another --output, such as file:///a/folder.",
+        )
+    for one in recipe.judging.judges:
+        refuse_secrets(one.settings)  # before the recipe is written to the run folder
     from pinchtune.records import Score
     from pinchtune.report.summary import gains, summary_table
     from pinchtune.store import read_records
-
-    folder = Path(output)
-    console = Console(quiet=quiet, as_json=as_json)
-    if dry_run:
-        if only is not None:
-            from pinchtune.study.run import only_experiment
-
-            recipe = only_experiment(recipe, only)
-        from pinchtune.study.graph import build
-        from pinchtune.study.keep import is_kept
-
-        steps = build(recipe).steps.values()
-        state = {step.name: "there" if is_kept(folder / step.name, step.key) else "to do" for step in steps}
-        console.result(state, text=table(["step", "state"], list(state.items())))
-        return
-    quiet_libraries()
     from pinchtune.study.run import run
 
+    quiet_libraries()
     try:
-        ran = run(recipe, folder, reporter=console, executor=executor, jobs=jobs, only=only)
+        ran = run(recipe, folder, reporter=console, executor=executor, jobs=jobs)
     finally:
         console.stop()
-    page = (folder / "report" / "index.html").resolve()
-    scores = list(read_records(folder / "scores.jsonl", Score))
-    console.result(
-        {"folder": str(folder), "report": str(page), "done": ran.done, "reused": ran.reused, "scores": scores},
-        text="\n".join([table(*summary_table(scores)), "", *gains(scores), f"The report: {page}"]),
-    )
+    page = (ran.folder / "report" / "index.html").resolve()
+    scores = list(read_records(ran.folder / "scores.jsonl", Score))
+    named = folder.rstrip("/") if _is_url(folder) else str(ran.folder)
+    lines = [table(*summary_table(scores)), "", *gains(scores), f"The report: {page}"]
+    if _is_url(folder):
+        lines.append(f"It is also there: {named}/report/index.html")
+    value = {"folder": named, "report": str(page), "done": ran.done, "reused": ran.reused, "scores": scores}
+    console.result(value, text="\n".join(lines))
 
 
 def report(
     run_folder: Annotated[str | None, typer.Argument(help="A run folder of `pinch quickstart` or `study run`.")] = None,
     prompts: Annotated[str, typer.Option(help="Without a run folder: pack, or a file of prompts.")] = "pack",
-    answers: Annotated[
-        list[Path] | None, typer.Option(help="A folder of `pinch generate`; once for each model.")
-    ] = None,
-    verdicts: Annotated[list[Path] | None, typer.Option(help="A folder of `pinch judge`; may be repeated.")] = None,
-    seen: Annotated[str, typer.Option(help="Languages seen in tuning, as tags with commas.")] = "",
+    answers: options.OptionalAnswers = None,
+    verdicts: options.Verdicts = None,
+    seen: options.Seen = "",
     title: Annotated[str, typer.Option(help="Of the page.")] = "Side by side",
     output: Annotated[str, typer.Option("--output", "-o", help="Folder of the page.")] = "report",
-    seed: SeedOption = 0,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    seed: options.Seed = 0,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Write the page of a run folder again, or of answers and verdicts from anywhere.
 
@@ -261,8 +291,9 @@ def report(
         pinch report runs/first
         pinch report --prompts pack --answers answers/pinch --answers answers/english --verdicts verdicts -o report
     """
+    console = Console(quiet=quiet, as_json=as_json)
     if run_folder is not None:
-        _report_again(run_folder, as_json=as_json, quiet=quiet)
+        _report_again(run_folder, console)
         return
     from pinchtune import languages
     from pinchtune.report.page import Page, write_page
@@ -270,8 +301,9 @@ def report(
 
     if not answers:
         raise PinchError("A page shows a run folder, or answers.", hint="pinch report --help")
+    if _is_url(output):
+        raise PinchError(f"{output}: a page of answers is written to this machine.", hint="--output FOLDER")
     tags = [language.tag for language in languages.parse_list(seen)]
-    console = Console(quiet=quiet, as_json=as_json)
     inputs = single.gather(reading.read_prompts(prompts), answers, verdicts or [], seen=tags)
     asked = {(one.id, one.language) for one in inputs.answers}
     scores, outcomes = work.score(inputs, seed=seed)
@@ -285,28 +317,30 @@ def report(
         identified=inputs.identified,
         outcomes=outcomes,
         scores=scores,
+        verdicts=inputs.verdicts,
         seen=inputs.seen,
     )
     path = write_page(page, Path(output)).resolve()
     console.result({"report": str(path), "scores": scores}, text=f"The report: {path}")
 
 
-def _report_again(run_folder: str, *, as_json: bool, quiet: bool) -> None:
+def _report_again(run_folder: str, console: Console) -> None:
     import json
-    import shutil
 
     from pinchtune import recipe
+    from pinchtune.study.executors.remote import open_place
 
-    folder = Path(run_folder)
-    path = folder / "recipe.json"
-    if not path.is_file():
-        raise DataError(folder, None, "is not a run folder: it has no recipe.json.", hint="Give a study's --output.")
-    loaded = recipe.parse(json.loads(path.read_text(encoding="utf-8")), source=path)
-    shutil.rmtree(folder / "report", ignore_errors=True)
-    _run(loaded, run_folder, dry_run=False, as_json=as_json, quiet=quiet)
+    place = open_place(run_folder)
+    text = place.published("recipe.json")
+    if text is None:
+        hint = "Give a study's --output."
+        raise DataError(run_folder, None, "is not a run folder: it has no recipe.json.", hint=hint)
+    loaded = recipe.parse(json.loads(text), source=f"{run_folder.rstrip('/')}/recipe.json")
+    place.remove("report")
+    _run(loaded, run_folder, console)
 
 
-def engines(as_json: JsonOption = False) -> None:
+def engines(as_json: options.Json = False) -> None:
     """List the generation engines, judges and translation engines by name, without importing any."""
     from pinchtune import plugins
 
@@ -324,7 +358,9 @@ def recipe_schema() -> None:
 
 
 @recipe_app.command("check")
-def recipe_check(recipe: Annotated[str, typer.Argument(help="A recipe's path.")], as_json: JsonOption = False) -> None:
+def recipe_check(
+    recipe: Annotated[str, typer.Argument(help="A recipe's path.")], as_json: options.Json = False
+) -> None:
     """Check a recipe and print all its faults at once.
 
     Example: pinch recipe check my-study.yaml
@@ -336,7 +372,7 @@ def recipe_check(recipe: Annotated[str, typer.Argument(help="A recipe's path.")]
 
 
 @recipe_app.command("list")
-def recipe_list(as_json: JsonOption = False) -> None:
+def recipe_list(as_json: options.Json = False) -> None:
     """List the recipes that come with pinchtune."""
     from pinchtune import recipe
 

@@ -7,8 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from pinchtune.cli.console import Console, JsonOption, OutputOption, OverwriteOption, QuietOption, SeedOption, table
-from pinchtune.cli.options import SettingOption, settings
+from pinchtune.cli import options
+from pinchtune.cli.console import Console, table
+from pinchtune.cli.options import settings
 from pinchtune.errors import PinchError, did_you_mean
 
 CacheOption = Annotated[Path | None, typer.Option("--cache", help="Translation cache [default: the user's].")]
@@ -21,11 +22,11 @@ def register(app: typer.Typer) -> None:
 
 def translate(
     file: Annotated[str, typer.Argument(help="pack, a data set's name (alpacafarm=PATH), or a file.")],
-    output: OutputOption,
+    output: options.Output,
     to: Annotated[str, typer.Option(help="Languages to translate into, as tags with commas.")],
     engine: Annotated[str, typer.Option(help="NAME or NAME:MODEL, e.g. ctranslate2:FOLDER; see `pinch engines`.")],
     source: Annotated[str, typer.Option("--from", help="Language to translate from.")] = "en",
-    setting: SettingOption = None,
+    setting: options.Setting = None,
     prompts: Annotated[bool, typer.Option("--prompts", help="The file holds prompts to evaluate on.")] = False,
     source_option: Annotated[list[str] | None, typer.Option(help="A named data set's own, as key=value.")] = None,
     names: Annotated[str, typer.Option(help="Words to keep as they are, with commas.")] = "",
@@ -41,10 +42,10 @@ def translate(
     ] = False,
     max_cost: Annotated[float | None, typer.Option(min=0, help="US dollars at which calls stop.")] = None,
     cache: CacheOption = None,
-    seed: SeedOption = 0,
-    overwrite: OverwriteOption = False,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    seed: options.Seed = 0,
+    overwrite: options.Overwrite = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Translate conversations; what cannot be trusted is left out and counted, never passed on.
 

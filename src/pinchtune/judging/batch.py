@@ -22,7 +22,7 @@ import msgspec
 from pinchtune import store
 from pinchtune.engine import Generated
 from pinchtune.errors import CallFailure, DataError, PinchError
-from pinchtune.judging.batch_replies import read_reply
+from pinchtune.judging.batch_replies import read_result
 from pinchtune.judging.judge import Call, Judge, JudgeFailure, Judgement
 
 #: Most requests and bytes of a file that OpenAI takes (https://platform.openai.com/docs/guides/batch).
@@ -264,7 +264,7 @@ def _first_good(lines: Iterable[bytes], call: Call, judge: BatchJudge) -> Judgem
     failure = None
     for line in lines:
         try:
-            made = read_reply(line)
+            made = read_result(line)
         except CallFailure as fault:
             failure = JudgeFailure(fault.reason, fault.detail, n_prompt_tokens=read, n_tokens=written)
             continue

@@ -6,37 +6,14 @@ completion in it (https://platform.openai.com/docs/api-reference/chat/object).
 
 from __future__ import annotations
 
-import math
 import re
 from typing import Any
 
 import msgspec
 
-from pinchtune import remote
+from pinchtune import openai_api, remote
 from pinchtune.engine import Generated
 from pinchtune.errors import CallFailure
-
-
-class _Message(msgspec.Struct):
-    content: str | None = None
-    refusal: str | None = None
-
-
-class _Choice(msgspec.Struct):
-    message: _Message
-    finish_reason: str | None = None
-    #: Of several shapes, of which one is read.
-    logprobs: Any = None
-
-
-class _Usage(msgspec.Struct):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-
-
-class _Body(msgspec.Struct):
-    choices: list[_Choice]
-    usage: _Usage | None = None
 
 
 class _Response(msgspec.Struct):
@@ -49,17 +26,7 @@ class _Result(msgspec.Struct):
     error: Any = None
 
 
-class _Token(msgspec.Struct):
-    token: str
-    logprob: float
-    top_logprobs: list[_Token] = []
-
-
-class _Logprobs(msgspec.Struct):
-    content: list[_Token] | None = None
-
-
-def read_reply(line: bytes) -> Generated:
+def read_result(line: bytes) -> Generated:
     """Return the reply in a line.
 
     Raises:
@@ -74,39 +41,9 @@ def read_reply(line: bytes) -> Generated:
     if response is None or response.status_code != 200 or response.body is None:
         raise _refusal(response, result.error)
     try:
-        body = msgspec.convert(response.body, _Body)
-    except msgspec.ValidationError as error:
-        raise CallFailure("unreadable", str(error)) from None
-    if len(body.choices) != 1:
-        raise CallFailure("wrong_count", f"{len(body.choices)} answers for 1 question")
-    (choice,) = body.choices
-    if choice.finish_reason == "content_filter" or choice.message.refusal:
-        raise CallFailure("refused", "The endpoint filtered the answer, or the model refused.")
-    if choice.finish_reason in ("abort", "error"):  # vLLM's and OpenRouter's words for their own faults
-        raise CallFailure("server_error", f"finish_reason {choice.finish_reason}")
-    text = choice.message.content or ""
-    usage = body.usage or _Usage()
-    return Generated(
-        text,
-        "length" if choice.finish_reason == "length" else "stop",
-        usage.completion_tokens or 0,
-        usage.prompt_tokens,
-        _first_token(choice.logprobs, text),
-    )
-
-
-def _first_token(given: object, text: str) -> dict[str, float] | None:
-    """Return the log-probabilities of what the reply might begin with; None where they are not given, or not of it."""
-    try:
-        tokens = msgspec.convert(given, _Logprobs | None)
-    except msgspec.ValidationError:
-        return None
-    first = next((one for one in (tokens and tokens.content) or [] if one.token.strip()), None)
-    # A model that thinks first may have its thoughts among the tokens and not in the text.
-    if first is None or not text.lstrip().startswith(first.token.strip()):
-        return None
-    found = {one.token: one.logprob for one in (first, *first.top_logprobs)}
-    return {token: logprob for token, logprob in found.items() if not math.isnan(logprob)} or None
+        return openai_api.read_reply(response.body)
+    except remote.PassingFault as fault:
+        raise CallFailure(fault.reason, fault.detail) from None
 
 
 def _refusal(response: _Response | None, error: Any) -> CallFailure:

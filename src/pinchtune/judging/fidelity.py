@@ -25,14 +25,14 @@ from concurrent.futures import Future, ProcessPoolExecutor
 
 import msgspec
 
-from pinchtune.identification import Identification, Identifier, count_letters, long_enough, script_of, strip_unspoken
+from pinchtune.identification import Identifier, count_letters, long_enough, script_of, strip_unspoken
 from pinchtune.judging.other_language import REASON
 from pinchtune.records import Answer, Identified, Prompt
 
 #: Tokens between white space, without ASCII punctuation, that a line needs; as in the language confusion benchmark.
 MIN_TOKENS = 5
-#: Answers a process is handed at a time.
-CHUNK = 256
+#: Answers that are looked at together, and that a process is handed at a time.
+CHUNK = 512
 
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 _SENTENCES = re.compile(r"(?<=[.!?…؟।])[\"'»”’)\]]*\s+|(?<=[。！？])")
@@ -42,6 +42,17 @@ class _Asked(msgspec.Struct, frozen=True):
     answer: Answer
     instruction: str
     exempt: bool
+
+
+class _Read(msgspec.Struct, frozen=True):
+    """An answer, and what of it is looked at; nothing where its language cannot be told."""
+
+    asked: _Asked
+    spoken: str = ""
+    lines: Sequence[str] = ()
+    sentences: Sequence[str] = ()
+    #: All that are long enough to be told.
+    texts: Sequence[str] = ()
 
 
 def fidelity(
@@ -70,8 +81,8 @@ def fidelity(
     if processes > 1:
         yield from _in_processes(asked, identifier, processes)
     else:
-        for one in asked:
-            yield _identify(one, identifier)
+        while chunk := list(itertools.islice(asked, CHUNK)):
+            yield from _identify_all(chunk, identifier)
 
 
 def is_kept(line: str) -> bool:
@@ -84,21 +95,42 @@ def is_kept(line: str) -> bool:
     return 2 * dense > letters
 
 
-def _identify(one: _Asked, identifier: Identifier) -> Identified:
-    answer = one.answer
-    if one.exempt:
+def _identify_all(chunk: Sequence[_Asked], identifier: Identifier) -> list[Identified]:
+    read = [_read(one) for one in chunk]
+    names = identifier.name_all(text for one in read for text in one.texts)
+    return [_identify(one, identifier, names) for one in read]
+
+
+def _read(asked: _Asked) -> _Read:
+    if asked.exempt:
+        return _Read(asked)
+    spoken = strip_unspoken(asked.answer.text, prompt=asked.instruction)
+    if not long_enough(spoken):
+        return _Read(asked, spoken)
+    kept = [line for line in spoken.splitlines() if is_kept(line)]
+    sentences = []
+    for line in kept:
+        parts = _SENTENCES.split(line)
+        sentences += [part.strip() for part in parts if len(parts) == 1 or is_kept(part)]
+    lines = [line.strip() for line in kept]
+    return _Read(asked, spoken, lines, sentences, texts=(spoken, *lines, *sentences))
+
+
+def _identify(one: _Read, identifier: Identifier, names: Mapping[str, str]) -> Identified:
+    answer, spoken = one.asked.answer, one.spoken
+    if one.asked.exempt:
         return Identified(id=answer.id, language=answer.language, model=answer.model, faithful=None, reason=REASON)
-    spoken = strip_unspoken(answer.text, prompt=one.instruction)
-    said = identifier.check_spoken(spoken, answer.language)
+    said = identifier.check_spoken(spoken, answer.language, names=names)
     lines: list[bool] = []
     sentences: list[bool] = []
     if said.expected is not None:
         # An answer of one line, and a line of one sentence, are asked about once.
         told = {spoken.strip(): said.expected}
-        kept = [line for line in spoken.splitlines() if is_kept(line)]
-        lines = _right(kept, answer.language, identifier, said, told)
-        parts = (part for line in kept for part in _SENTENCES.split(line) if is_kept(part))
-        sentences = _right(parts, answer.language, identifier, said, told)
+        for parts, found in ((one.lines, lines), (one.sentences, sentences)):
+            for part in parts:
+                if part not in told:
+                    told[part] = bool(identifier.check_spoken(part, answer.language, whole=said, names=names).expected)
+                found.append(told[part])
     return Identified(
         id=answer.id,
         language=answer.language,
@@ -111,22 +143,6 @@ def _identify(one: _Asked, identifier: Identifier) -> Identified:
         mixed=len({*lines, *sentences}) > 1,
         script=script_of(spoken),
     )
-
-
-def _right(
-    parts: Iterable[str], language: str, identifier: Identifier, whole: Identification, told: dict[str, bool]
-) -> list[bool]:
-    """Return, for each part that can be told, whether it is in `language`; what is found is noted in `told`."""
-    found = []
-    for part in parts:
-        text = part.strip()
-        if text not in told:
-            expected = identifier.check_spoken(text, language, whole=whole).expected
-            if expected is None:
-                continue
-            told[text] = expected
-        found.append(told[text])
-    return found
 
 
 def _in_processes(asked: Iterator[_Asked], identifier: Identifier, processes: int) -> Iterator[Identified]:
@@ -155,4 +171,4 @@ def _start(candidates: Sequence[str]) -> None:
 
 def _identify_chunk(chunk: Sequence[_Asked]) -> list[Identified]:
     assert _identifier is not None
-    return [_identify(one, _identifier) for one in chunk]
+    return _identify_all(chunk, _identifier)

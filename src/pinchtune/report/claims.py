@@ -110,16 +110,19 @@ def claims(
     made["few_languages"] = _few_languages(counts, evidence) if counts else None
     pairs = _first(figures, lambda one: one.design == "bilingual_pairs")
     made["bilingual"] = _bilingual(pairs, evidence) if pairs else None
-    return [made.get(name) or _not_asked(name) for name in _ASKED]
+    return [made.get(name) or _not_asked(name, shares_given=bool(shares)) for name in _ASKED]
 
 
 def _first(figures: Sequence[Figure], wanted: Callable[[Figure], bool]) -> Figure | None:
     return next((one for one in figures if wanted(one)), None)
 
 
-def _not_asked(name: str) -> Claim:
+def _not_asked(name: str, *, shares_given: bool) -> Claim:
     text, source = _ASKED[name]
     told = "The study has no experiment, or no judged answers, that ask it."
+    if name == "pretraining_share":
+        few = "Fewer than four languages beside English have a share of pretraining and a model tuned on them alone."
+        told = few if shares_given else "No shares of pretraining are given (factors: shares: FILE, in the recipe)."
     return Claim(name=name, text=text, source=source, verdict="not asked", numbers=told)
 
 

@@ -85,6 +85,9 @@ class Dot(Record, frozen=True, kw_only=True):
     low: float
     high: float
     n: int
+    #: The factor's own interval, where it was measured.
+    x_low: float | None = None
+    x_high: float | None = None
 
 
 def csv_rows(records: Sequence[Record]) -> list[list[str]]:

@@ -1,11 +1,7 @@
-"""The page: gathers what the template shows, and writes index.html and figures' data as CSV.
-
-Everything a model or a data set wrote is escaped by Jinja; the page runs no script and loads nothing.
-"""
+"""The page: gathers what the template shows, and writes index.html, the cells' pages and figures' data as CSV."""
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,20 +14,28 @@ from pinchtune import languages, models, store
 from pinchtune.errors import PinchError
 from pinchtune.judging.other_language import REASON as OTHER_LANGUAGE
 from pinchtune.recipe import Recipe
-from pinchtune.records import Answer, Failure, Identified, Outcome, Prompt, Score
+from pinchtune.records import Answer, Failure, Identified, Outcome, Prompt, Score, Verdict
 from pinchtune.report import pictures
+from pinchtune.report.answers import answer_groups
 from pinchtune.report.cautions import cautions
+from pinchtune.report.cells import Cell, Cells
 from pinchtune.report.claim import Claim
+from pinchtune.report.factors import Section, sentences_of, write_section
 from pinchtune.report.figure_data import csv_text
 from pinchtune.report.figures import Picture
+from pinchtune.report.html import is_ours, render
 from pinchtune.report.pictures import label
-from pinchtune.report.tables import BESIDE, beside, fidelity_rows, percent, side_by_side_rows, span
+from pinchtune.report.tables import BESIDE, beside, fidelity_rows, percent, side_by_side_rows, span, told_for_both
 from pinchtune.report.tables_text import claim_rows, latex_table, markdown_table
 from pinchtune.scoring.bootstrap import DRAWS
 from pinchtune.scoring.language_gate import scripts
 
-_GENERATOR = '<meta name="generator" content="Pinchtune">'
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+#: Of a study with experiments, index.html shows so many comparisons in full, and links the cells of all.
+_SHOWN = 12
+#: Answers that index.html shows itself, where there is no experiment; of more, it links the cells.
+_INLINE = 2000
+#: (candidate, baseline, judge)
+_Table = tuple[str, str, str | None]
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +53,9 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     outcomes: list[Outcome]
     scores: list[Score]
     failures: list[Failure] = []
+    #: What the outcomes were made of, and cell -> calls of its judges that gave no verdict; none where not known.
+    verdicts: list[Verdict] = []
+    unjudged: dict[Cell, list[Failure]] = {}
     #: Model -> languages of its mixture.
     seen: dict[str, list[str]] = {}
     #: Model -> what the table of mixtures and the loss curve show; empty where answers came from elsewhere.
@@ -58,6 +65,8 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     #: Pictures and claims of a study's experiments; none where it has none.
     pictures: list[Picture] = []
     claims: list[Claim] = []
+    #: What languages cost the base model; None where nobody asked.
+    factors: Section | None = None
     recipe_text: str = ""
     libraries: dict[str, str] = {}
 
@@ -71,7 +80,7 @@ def page_of_recipe(
         recipe: What was run.
         manifests: Step -> manifest.
         seen: Model -> languages of its mixture.
-        records: prompts, answers, identified, outcomes, scores and failures, as `Page` has them.
+        records: prompts, answers, identified, outcomes, scores, failures and verdicts, as `Page` has them.
     """
     mixtures = {}
     for name in recipe.mixtures:
@@ -97,32 +106,34 @@ def page_of_recipe(
 
 
 def write_page(page: Page, folder: Path) -> Path:
-    """Write index.html and scores.csv into `folder` and return the page's path.
+    """Write index.html, the cells' pages and scores.csv into `folder` and return the path of the first.
 
     Raises:
         RunError: the disk refused.
     """
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("pinchtune.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-    )
     path = folder / "index.html"
-    if path.is_file() and _GENERATOR not in path.read_text(encoding="utf-8", errors="replace"):
+    if path.is_file() and not is_ours(path):
         raise PinchError(
             f"{path} is there and is no page of ours: it is left as it is.", hint="Choose another --output."
         )
-    text = environment.get_template("page.html.jinja").render(**_view(page))
-    # Control characters are no text, and a model may write them.
-    store.write_text(path, _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text))
+    cells = Cells(
+        page.comparisons,
+        prompts=page.prompts,
+        answers=page.answers,
+        identified=page.identified,
+        outcomes=page.outcomes,
+        verdicts=page.verdicts,
+        unjudged=page.unjudged,
+    )
+    cells.write(folder, title=page.title)
+    store.write_text(path, render("page.html.jinja", **_view(page, cells)))
     store.write_text(folder / "scores.csv", _csv(page.scores))
     for number, picture in enumerate(page.pictures, 1):
         name = f"figure-{number}-{picture.experiment}"
         store.write_text(folder / f"{name}.svg", picture.svg)
         store.write_text(folder / f"{name}.csv", csv_text(picture.rows))
+    if page.factors is not None:
+        write_section(page.factors, folder)
     if page.claims:
         rows = claim_rows(page.claims)
         store.write_text(folder / "claims.md", markdown_table(rows))
@@ -130,18 +141,26 @@ def write_page(page: Page, folder: Path) -> Path:
     return path
 
 
-def _view(page: Page) -> dict[str, Any]:
+def _view(page: Page, cells: Cells) -> dict[str, Any]:
     seen = sorted({tag for tags in page.seen.values() for tag in tags} - {"en"})
     fidelity = {
         model: [s for s in page.scores if s.metric == "language_fidelity" and s.model == model] for model in page.models
     }
     losses = {name: facts["loss"] for name, facts in page.mixtures.items()}
     reasons = Counter((failure.stage, failure.reason) for failure in page.failures)
+    tables = _tables(page)
+    inline = not cells or (not page.pictures and len(page.answers) <= _INLINE)
     return {
         "page": page,
         "languages": list(dict.fromkeys(prompt.language for prompt in page.prompts)),
         "draws": f"{DRAWS:,}",
-        "tables": [_comparison(page, *pair, judge) for pair in page.comparisons for judge in _judges(page, *pair)],
+        "tables": [
+            _comparison(page, cells, one, scores)
+            for one, scores in list(tables.items())[: _SHOWN if page.pictures else None]
+        ],
+        "several_judges": len(tables) > len(page.comparisons),
+        "cells": [] if inline else [_links(cells, one, scores) for one, scores in tables.items()],
+        "elsewhere": [model for model in page.models if model not in cells.models],
         "fidelity": fidelity_rows(fidelity, seen=seen, lines=_of_lines(page)),
         "scripts": _scripts(page),
         "n_exempt": len({one.id for one in page.identified if one.reason == OTHER_LANGUAGE}),
@@ -151,7 +170,9 @@ def _view(page: Page) -> dict[str, Any]:
         "translated": _translated(page),
         "pictures": page.pictures,
         "claims": page.claims,
-        "groups": _groups(page),
+        "factors": page.factors,
+        "factor_sentences": sentences_of(page.factors.found) if page.factors else [],
+        "groups": answer_groups(page.prompts, page.answers, page.identified, page.outcomes) if inline else [],
         "failures": [{"stage": s, "reason": r, "count": count} for (s, r), count in sorted(reasons.items())],
         "libraries": ", ".join(f"{name} {version}" for name, version in sorted(page.libraries.items())),
         "licence": models.GEMMA_TERMS if page.base_model == models.EMBEDDED else "",
@@ -180,19 +201,34 @@ def _scripts(page: Page) -> list[str]:
     return sentences
 
 
-def _judges(page: Page, candidate: str, baseline: str) -> list[str | None]:
-    of_pair = [
-        s.judge for s in page.scores if s.metric == "side_by_side" and (s.model, s.baseline) == (candidate, baseline)
+def _tables(page: Page) -> dict[_Table, list[Score]]:
+    """Return comparison and judge -> its scores, of every comparison at least one."""
+    of_pair: dict[tuple[str, str | None], list[Score]] = {}
+    for score in page.scores:
+        of_pair.setdefault((score.model, score.baseline), []).append(score)
+    tables: dict[_Table, list[Score]] = {}
+    for candidate, baseline in page.comparisons:
+        scores = of_pair.get((candidate, baseline), [])
+        judges = dict.fromkeys(score.judge for score in scores if score.metric == "side_by_side")
+        for judge in judges or [None]:
+            tables[candidate, baseline, judge] = [score for score in scores if score.judge in (judge, None)]
+    return tables
+
+
+def _links(cells: Cells, table: _Table, scores: Sequence[Score]) -> dict[str, Any]:
+    """Return a row of the list of all comparisons: the addresses of its cells, and the scores there."""
+    candidate, baseline, judge = table
+    values = {score.language: percent(score.value) for score in scores if score.metric == "side_by_side"}
+    found = [
+        {"tag": tag, "label": label(tag), "href": href, "value": values.get(tag, "")}
+        for tag, href in cells.links(candidate, baseline).items()
     ]
-    return list(dict.fromkeys(of_pair)) or [None]
+    return {"candidate": candidate, "baseline": baseline, "judge": judge or "", "languages": found}
 
 
-def _comparison(page: Page, candidate: str, baseline: str, judge: str | None) -> dict[str, Any]:
-    own = {
-        (s.metric, s.language): s
-        for s in page.scores
-        if (s.model, s.baseline) == (candidate, baseline) and s.judge in (judge, None)
-    }
+def _comparison(page: Page, cells: Cells, table: _Table, of_table: Sequence[Score]) -> dict[str, Any]:
+    candidate, baseline, judge = table
+    own = {(s.metric, s.language): s for s in of_table}
     scores = [s for (metric, _), s in own.items() if metric == "side_by_side"]
     outcomes = [o for o in page.outcomes if (o.candidate, o.baseline, o.judge) == (candidate, baseline, judge)]
     seen = [tag for tag in page.seen.get(candidate, []) if tag != "en"]
@@ -205,15 +241,17 @@ def _comparison(page: Page, candidate: str, baseline: str, judge: str | None) ->
     ):
         score = own.get((metric, name))
         if score is not None:
-            value = percent(score.value) + "%" if metric == "side_by_side" else f"{100 * score.value:+.1f}"
-            cards.append({"value": value, "text": text, "interval": f"95% interval {span(score)}"})
+            gain = metric == "language_fidelity_gain"
+            value = f"{100 * score.value:+.1f}" if gain else percent(score.value) + "%"
+            over = f", {told_for_both(score)}" if gain else ""
+            cards.append({"value": value, "text": text, "interval": f"95% interval {span(score)}{over}"})
     return {
         "candidate": candidate,
         "baseline": baseline,
         "judge": ", ".join(sorted({s.judge for s in scores if s.judge})),
         "cards": cards,
         "sentence": _sentence(own.get(("side_by_side", "non_english")), candidate, baseline),
-        "rows": side_by_side_rows(scores, own, outcomes, seen=seen),
+        "rows": side_by_side_rows(scores, own, outcomes, seen=seen, links=cells.links(candidate, baseline)),
         "beside": [BESIDE[metric] for metric in beside(own)],
         "cautions": cautions(list(own.values())),
         "picture": pictures.side_by_side(scores, candidate=candidate, baseline=baseline, seen=seen),
@@ -255,52 +293,6 @@ def _translated(page: Page) -> list[dict[str, Any]]:
             failed = ", ".join(f"{count} {reason}" for reason, count in sorted(counts["failed"].items()))
             rows.append(counts | {"records": records, "label": label(tag), "failed": failed or "0"})
     return rows
-
-
-def _groups(page: Page) -> list[dict[str, Any]]:
-    answers: dict[tuple[str, str], list[Answer]] = {}
-    for answer in page.answers:
-        answers.setdefault((answer.id, answer.language), []).append(answer)
-    identified = {(i.id, i.language, i.model): i for i in page.identified}
-    outcomes: dict[tuple[str, str], list[str]] = {}
-    for one in page.outcomes:
-        outcomes.setdefault((one.id, one.language), []).append(f"{one.candidate} against {one.baseline}: {one.result}")
-    groups = []
-    for tag in dict.fromkeys(prompt.language for prompt in page.prompts):
-        language = languages.parse(tag)
-        items = [
-            {
-                "prompt": prompt,
-                "outcomes": outcomes.get((prompt.id, tag), []),
-                "answers": [_answer(one, identified) for one in answers.get((prompt.id, tag), [])],
-            }
-            for prompt in page.prompts
-            if prompt.language == tag
-        ]
-        groups.append(
-            {
-                "tag": tag,
-                "label": language.name,
-                "autonym": language.autonym,
-                "direction": language.direction,
-                "items": items,
-            }
-        )
-    return groups
-
-
-def _answer(answer: Answer, identified: Mapping[tuple[str, str, str], Identified]) -> dict[str, Any]:
-    found = identified.get((answer.id, answer.language, answer.model))
-    return {
-        "model": answer.model,
-        "text": answer.text,
-        "stop": "" if answer.stop_reason == "stop" else "cut at the limit ·",
-        "faithful": found.faithful if found else None,
-        "found": languages.parse(found.found).name if found and found.found else "another language",
-        "tag": found.found if found else None,
-        "exempt": found is not None and found.reason == OTHER_LANGUAGE,
-        "mixed": found is not None and found.mixed,
-    }
 
 
 def _csv(scores: Sequence[Score]) -> str:

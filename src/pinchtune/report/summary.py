@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pinchtune.records import Score
 from pinchtune.report.pictures import label
-from pinchtune.report.tables import percent, span
+from pinchtune.report.tables import percent, span, told_for_both
 
 Table = tuple[list[str], list[list[str]]]
 
@@ -36,9 +36,10 @@ def summary_table(scores: Sequence[Score]) -> Table:
 
 
 def gains(scores: Sequence[Score]) -> list[str]:
-    """Return a sentence for each gain of language fidelity in a mean."""
+    """Return a sentence for each gain of language fidelity in a mean, with the prompts that it is over."""
     return [
-        f"Language fidelity gained by {s.model}, {label(s.language).lower()}: {100 * s.value:+.1f} points [{span(s)}]"
+        f"Language fidelity gained by {s.model}, {label(s.language).lower()}: {100 * s.value:+.1f} points [{span(s)}], "
+        f"{told_for_both(s)}"
         for s in scores
         if s.metric == "language_fidelity_gain" and s.language in ("non_english", "seen", "unseen")
     ]

@@ -121,6 +121,8 @@ def scatter(dots: Sequence[Dot], found: Correlation, *, title: str, x: str, y: s
         axes.plot(line.grid, [100 * v for v in line.fit], color=CANDIDATE, lw=1.2)
     for one in dots:
         axes.plot([one.x] * 2, [100 * one.low, 100 * one.high], color=GREY, lw=1)
+        if one.x_low is not None and one.x_high is not None:
+            axes.plot([one.x_low, one.x_high], [100 * one.value] * 2, color=GREY, lw=1)
         axes.plot(one.x, 100 * one.value, "o", color=CANDIDATE, ms=5)
         axes.annotate(
             label(one.language), (one.x, 100 * one.value), xytext=(5, 4), textcoords="offset points", fontsize=8

@@ -33,6 +33,11 @@ def span(score: Score) -> str:
     return f"{100 * score.low:{sign}.1f} to {100 * score.high:{sign}.1f}"
 
 
+def told_for_both(score: Score) -> str:
+    """Return what a gain of language fidelity is over: a prompt counts where both models' language could be told."""
+    return f"over {score.n_judged} of {score.n_asked} prompts, told for both models"
+
+
 def heat(value: float, *, middle: float = 0.5) -> str:
     """Return a background colour: orange below `middle`, blue above, white at it; dark text stays readable on all."""
     strength = min(1.0, abs(value - middle) / max(middle, 1 - middle))
@@ -47,6 +52,7 @@ def side_by_side_rows(
     outcomes: Sequence[Outcome],
     *,
     seen: Sequence[str],
+    links: Mapping[str, str] = {},
 ) -> list[dict[str, Any]]:
     """Return a row per language, then per mean.
 
@@ -55,6 +61,7 @@ def side_by_side_rows(
         own: (metric, language) -> score, for the tie rates and what stands beside the score.
         outcomes: Of this comparison, for the counts.
         seen: Languages in the candidate's tuning set.
+        links: Language -> address of its cell's page.
     """
     counts = Counter((outcome.language, outcome.result) for outcome in outcomes)
     rows = []
@@ -65,6 +72,7 @@ def side_by_side_rows(
         rows.append(
             _lead(score.language, seen, first_mean=score.language == "all")
             | {
+                "href": links.get(score.language, ""),
                 "value": percent(score.value),
                 "colour": heat(score.value),
                 "interval": span(score),

@@ -71,6 +71,10 @@ def score_study(
 ) -> list[Score]:
     """Return every score of a study, with 95% intervals and denominators.
 
+    `language_fidelity` is over a model's own answers whose language could be told. `language_fidelity_gain` is over the
+    prompts told for both models, `n_judged` of them: it need not be the difference of the two models' fidelities, which
+    may be over different prompts.
+
     Args:
         prompts: All that were asked, each (id, language) once.
         answers: Of all models.

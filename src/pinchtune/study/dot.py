@@ -42,7 +42,7 @@ def _group(step: Step) -> str:
     if step.kind in ("examples", "prompts", "translate"):
         return room if step.kind != "translate" else f"translate {room}"
     if step.kind == "judge":
-        return f"judge/{step.settings['candidate']}"
+        return f"judge/{next(iter(step.names.values()))}"
     return f"{room}/{rest.split('/')[0]}" if rest else room
 
 

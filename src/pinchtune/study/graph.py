@@ -1,6 +1,9 @@
 """A study as a graph of steps: each keyed by its settings, its inputs' keys and its kind's version.
 
-Same key, same result. Names are paths in the run folder: "answer/pinch/es".
+Same key, same result. Names are paths in the run folder: "answer/pinch/es". They hold what a recipe calls its mixtures,
+which no key does but those of the steps that show these names: score and report. A mixture of another name is so the
+same steps; their records say what the mixture is (`pinchtune.mixture_names.content_name`), and `Step.names` what the
+recipe calls it.
 """
 
 from __future__ import annotations
@@ -12,19 +15,27 @@ from typing import Any, Literal
 import msgspec
 
 from pinchtune import languages, models, store
-from pinchtune.design_words import BASE, Mixture, mixture_languages, mixture_size
-from pinchtune.experiments import expand
+from pinchtune.design_words import BASE, MONOLINGUAL, Mixture, mixture_languages, mixture_size
+from pinchtune.experiments import Figure, expand
 from pinchtune.identification import CANDIDATES
+from pinchtune.mixture_names import content_name, plainest
 from pinchtune.recipe import Recipe, SourceSettings
-from pinchtune.study import sizes
+from pinchtune.study import factors, sizes
 
 #: Moves when a kind of step would give another result for the same settings.
-STEPS = ("base", "examples", "prompts", "translate", "mix", "tune", "answer", "identify", "judge", "score", "report")
+STEPS = (
+    *("base", "examples", "prompts", "translate", "mix", "tune", "answer", "identify", "judge", "factors"),
+    *("score", "report"),
+)
+#: Those whose results hold the names that a recipe gives, and their keys with them.
+_NAMING = ("score", "report")
 #: Made by single commands alone.
-COMMANDS = ("annotate", "annotations")
+COMMANDS = ("annotate", "annotations", "correlate")
+#: After the content of a baseline that is the candidate itself, by another name.
+_AGAIN = "-again"
 #: Prompts of a language, for the costs of steps, where the number is not known.
 _TYPICAL = 500
-VERSIONS = dict.fromkeys((*STEPS, *COMMANDS), 1) | {"score": 4, "identify": 2}
+VERSIONS = dict.fromkeys((*STEPS, *COMMANDS), 1) | {"score": 4, "identify": 2, "report": 2}
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +48,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     #: Names of the steps whose results it reads.
     inputs: tuple[str, ...] = ()
     key: str
+    #: Model in its records -> what the recipe calls it; the candidate before the baseline. Not part of the key.
+    names: dict[str, str] = {}
     #: Seconds on two slow cores, roughly: what the progress bar weighs steps by. Not part of the key.
     cost: float = 0.5
 
@@ -47,17 +60,33 @@ class Graph:
     def __init__(self) -> None:
         self.steps: dict[str, Step] = {}
 
-    def add(self, name: str, kind: str, settings: dict[str, Any], inputs: Iterable[str] = (), cost: float = 0.5) -> str:
+    def add(
+        self,
+        name: str,
+        kind: str,
+        settings: dict[str, Any],
+        inputs: Iterable[str] = (),
+        cost: float = 0.5,
+        names: Mapping[str, str] = {},
+    ) -> str:
         """Add a step, key it, and return its name."""
         needed = tuple(inputs)
+        keys = [self.steps[one].key for one in needed]
         keyed = {
             "kind": kind,
             "version": VERSIONS[kind],
             "settings": settings,
-            "inputs": {one: self.steps[one].key for one in needed},
+            "inputs": dict(zip(needed, keys, strict=True)) if kind in _NAMING else keys,
         }
-        key = store.content_key(keyed)
-        self.steps[name] = Step(name=name, kind=kind, settings=settings, inputs=needed, key=key, cost=cost)
+        self.steps[name] = Step(
+            name=name,
+            kind=kind,
+            settings=settings,
+            inputs=needed,
+            key=store.content_key(keyed),
+            names=dict(names),
+            cost=cost,
+        )
         return name
 
 
@@ -78,6 +107,7 @@ def build(recipe: Recipe) -> Graph:
     trained = {name: _add_model(graph, flat, name, mixture, base, examples) for name, mixture in flat.mixtures.items()}
     trained[BASE] = base
     seeds = {name: flat.seed if mixture.seed is None else mixture.seed for name, mixture in flat.mixtures.items()}
+    contents = {BASE: BASE} | {name: content_name(mixture, flat.seed) for name, mixture in flat.mixtures.items()}
     cells = [(model, tag) for model in flat.models for tag in answering[model]]
     generation = flat.generation.model_dump()
     n_prompts = _n_prompts(flat)
@@ -85,9 +115,10 @@ def build(recipe: Recipe) -> Graph:
         (model, tag): graph.add(
             f"answer/{model}/{tag}",
             "answer",
-            {"model": model, "seed": seeds.get(model, flat.seed), **generation},
+            {"model": contents[model], "seed": seeds.get(model, flat.seed), **generation},
             [trained[model], prompts[tag]],
             cost=2 + 0.008 * n_prompts * flat.generation.max_new_tokens,
+            names={contents[model]: model},
         )
         for model, tag in cells
     }
@@ -99,10 +130,11 @@ def build(recipe: Recipe) -> Graph:
             {"languages": told_apart},
             [prompts[tag], answers[model, tag]],
             cost=0.4 + 0.01 * n_prompts,
+            names={contents[model]: model},
         )
         for model, tag in cells
     ]
-    judged = _add_judging(graph, flat, prompts, answers, told_apart, n_prompts)
+    judged = _add_judging(graph, flat, prompts, answers, contents, told_apart, n_prompts)
     mixes = [f"mix/{name}" for name in flat.mixtures]
     inputs = [*prompts.values(), *mixes, *answers.values(), *identified, *judged]
     pairs = [
@@ -113,11 +145,14 @@ def build(recipe: Recipe) -> Graph:
     counted: dict[str, Any] = {"seed": flat.seed, "comparisons": pairs}
     if flat.judging.panel:
         counted["panel"] = flat.judging.combine
-    figures = {"figures": msgspec.to_builtins(expanded.figures)} if expanded.figures else {}
-    scored = graph.add("score", "score", counted | figures, inputs)
+    if rows := _rows(expanded.figures):
+        counted["rows"] = rows
+    scored = graph.add("score", "score", counted, inputs)
     tuned = [f"tune/{name}" for name in flat.mixtures]
+    figures = {"figures": msgspec.to_builtins(expanded.figures)} if expanded.figures else {}
     shown = {"recipe": flat.model_dump(mode="json")} | figures
-    graph.add("report", "report", shown, [*inputs, *tuned, scored], cost=5)
+    looked_at = factors.add_steps(graph, flat, base, [*flat.languages, *mixed])
+    graph.add("report", "report", shown, [*inputs, *tuned, scored, *looked_at], cost=5)
     return graph
 
 
@@ -126,6 +161,7 @@ def _add_judging(
     flat: Recipe,
     prompts: Mapping[str, str],
     answers: Mapping[tuple[str, str], str],
+    contents: Mapping[str, str],
     told_apart: Sequence[str],
     n_prompts: int,
 ) -> list[str]:
@@ -139,18 +175,32 @@ def _add_judging(
             settings["prompt_key"] = store.file_key(prompt)
         by = f"-by-{number}" if number > 1 else ""
         for one in flat.comparisons:
-            pair = {"candidate": one.candidate, "baseline": one.baseline}
+            candidate, baseline = contents[one.candidate], contents[one.baseline]
+            if candidate == baseline:
+                baseline += _AGAIN
             for tag in one.languages or flat.languages:
                 added.append(
                     graph.add(
                         f"judge/{one.candidate}-vs-{one.baseline}{by}/{tag}",
                         "judge",
-                        {**pair, **settings},
+                        {"candidate": candidate, "baseline": baseline, **settings},
                         [prompts[tag], answers[one.candidate, tag], answers[one.baseline, tag]],
                         cost=0.3 + 0.02 * n_prompts,
+                        names={candidate: one.candidate, baseline: one.baseline},
                     )
                 )
     return added
+
+
+def _rows(figures: Sequence[Figure]) -> list[dict[str, Any]]:
+    """Return the rows of a study's experiments whose baseline differs by language, each model's once, for the score."""
+    found: dict[str, dict[str, Any]] = {}
+    for arm in (arm for figure in figures if figure.baseline == MONOLINGUAL for arm in figure.arms if arm.cells):
+        row = found.setdefault(
+            arm.model, {"model": arm.model, "baseline": MONOLINGUAL, "cells": {}, "seen": list(arm.languages)}
+        )
+        row["cells"] |= arm.cells
+    return list(found.values())
 
 
 def _told_apart(flat: Recipe) -> list[str]:
@@ -201,9 +251,11 @@ def _base_cost(model: str) -> float:
 def _add_model(
     graph: Graph, recipe: Recipe, name: str, mixture: Mixture, base: str, examples: Mapping[str, Sequence[str]]
 ) -> str:
-    wanted = [one for tag in mixture_languages(mixture) for one in examples[tag]]
+    plain = plainest(mixture)
+    # A draw does not depend on the order of its pool.
+    wanted = [one for tag in sorted(mixture_languages(plain)) for one in examples[tag]]
     seed = recipe.seed if mixture.seed is None else mixture.seed
-    drawn = mixture.model_dump(exclude_none=True) | {"seed": seed}
+    drawn = plain.model_dump(exclude_none=True) | {"seed": seed}
     mix = graph.add(f"mix/{name}", "mix", drawn, wanted)
     n_examples = mixture_size(mixture)
     settings = {"seed": seed, "base_model": recipe.base_model, **recipe.tuning.model_dump(mode="json")}

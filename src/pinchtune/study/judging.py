@@ -83,8 +83,21 @@ def judge(
                 notes["early_stop"] = msgspec.to_builtins(look) | {"sentence": _sentence(look)}
 
     n_out = store.write_records(folder / RECORDS, verdicts())
-    notes["judging"] = tally.as_dict()
-    return with_failures(folder, 2 * len(prompts), n_out, failures, libraries=LIBRARIES, notes=notes)
+    notes["judging"] = {"n_pairs": tally.n_pairs, "n_identical": tally.n_identical}
+    return with_failures(
+        folder, 2 * len(prompts), n_out, failures, libraries=LIBRARIES, notes=notes, spent=tally.as_dict()
+    )
+
+
+def spent_sentence(spent: Mapping[str, Any]) -> str | None:
+    """Return what a run's `Result.spent` comes to, or None where there was neither a cache nor a model to ask."""
+    if not spent.get("n_cached") and not spent.get("n_prompt_tokens"):
+        return None
+    cost = "" if spent["cost"] is None else f", ${spent['cost']:.4f}"
+    return (
+        f"{spent['n_calls']} calls, {spent['n_cached']} verdicts from the cache, {spent['n_identical']} identical "
+        f"pairs; {spent['n_prompt_tokens']} tokens read, {spent['n_tokens']} written{cost}."
+    )
 
 
 def _model(answers: Mapping[Key, Answer]) -> str:

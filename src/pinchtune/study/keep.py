@@ -31,6 +31,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     n_out: int = 0
     failed: dict[str, int] = {}
     notes: dict[str, Any] = {}
+    #: What this run did of it, and another will not (calls, cache hits, money): told, and not kept.
+    spent: dict[str, Any] = {}
     #: Distributions whose versions matter to the result.
     libraries: tuple[str, ...] = ()
 

@@ -113,6 +113,8 @@ class _Planner:
         self.calibration = calibration
         self.expanded: Expanded = expand(recipe)
         self.graph: Graph = build(recipe)
+        # Two names for one mixture are one model.
+        self.once = list({step.key: step for step in reversed(self.graph.steps.values())}.values())[::-1]
         self.there = plan_inputs.there(self.graph, folder)
         self.texts = plan_inputs.texts(self.graph, recipe, folder)
         self.notes: dict[str, None] = {}
@@ -152,7 +154,7 @@ class _Planner:
     # -- counting
 
     def _of(self, kind: str) -> list[Step]:
-        return [step for step in self.graph.steps.values() if step.kind == kind]
+        return [step for step in self.once if step.kind == kind]
 
     def _steps(self, kind: str) -> Count:
         return self._known(kind, lambda _: 1)
@@ -272,14 +274,15 @@ class _Planner:
 
     def _seconds(self, tokens: Count | None) -> dict[str, float | None]:
         seconds: dict[str, float | None] = {}
-        for step in self.graph.steps.values():
+        for step in self.once:
             if step.name not in self.there:
                 seconds[step.kind] = (seconds.get(step.kind) or 0.0) + step.cost
         self._leave_out_services(seconds)
         if self.calibration is not None:
             self._measured(seconds, tokens, self.calibration)
         elif self.recipe.base_model != models.EMBEDDED:
-            for kind in {"tune", "answer"} & seconds.keys():
+            slow = {"tune", "answer"} | ({"factors"} if "factors/bits" in self.graph.steps else set())
+            for kind in slow & seconds.keys():
                 seconds[kind] = None
                 self.notes[f"How fast {self.recipe.base_model} is here is not known: --calibrate measures it."] = None
         elif seconds:
@@ -297,7 +300,7 @@ class _Planner:
                 self.notes[f"The time of the calls to {engine} is the service's, and is not in it."] = None
 
     def _measured(self, seconds: dict[str, float | None], tokens: Count | None, speed: Calibration) -> None:
-        todo = [step for step in self.graph.steps.values() if step.name not in self.there]
+        todo = [step for step in self.once if step.name not in self.there]
         if "tune" in seconds:
             n_models = sum(step.kind == "tune" for step in todo)
             rate = speed.tuning_tokens_per_second

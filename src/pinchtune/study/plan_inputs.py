@@ -10,9 +10,10 @@ from typing import Any
 from pinchtune import store
 from pinchtune.recipe import Recipe
 from pinchtune.study import sizes
-from pinchtune.study.executors.folders import results_beside
+from pinchtune.study.executors.folders import Folder, results_beside
 from pinchtune.study.graph import Graph, Step
 from pinchtune.study.keep import RECORDS, is_kept
+from pinchtune.study.run import renamed
 
 #: Bytes of a record beside its text, roughly.
 _RECORD = 160
@@ -22,12 +23,9 @@ def there(graph: Graph, folder: Path | None) -> set[str]:
     """Return the steps whose results are in a run folder, or in one beside it, as a run would find them."""
     if folder is None or not folder.parent.is_dir():
         return set()
-    beside = results_beside(folder)
-    return {
-        step.name
-        for step in graph.steps.values()
-        if is_kept(folder / step.name, step.key) or (step.key in beside and step.kind != "report")
-    }
+    kept = {step.name for step in graph.steps.values() if is_kept(folder / step.name, step.key)}
+    taken_over = {*results_beside(folder), *renamed(graph, Folder(folder)), *(graph.steps[name].key for name in kept)}
+    return kept | {step.name for step in graph.steps.values() if step.key in taken_over and step.kind != "report"}
 
 
 def texts(graph: Graph, recipe: Recipe, folder: Path | None) -> dict[str, sizes.Texts | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 
@@ -17,7 +18,11 @@ class Reporter(Protocol):
         ...
 
     def advance(self, fraction: float) -> None:
-        """The running step is this far, 0 to 1."""
+        """The only running step is this far, 0 to 1."""
+        ...
+
+    def running(self, fractions: Mapping[str, float]) -> None:
+        """Of several steps at a time: these are running, each this far, 0 to 1. Told about once a second."""
         ...
 
     def done(self, name: str, seconds: float, error: str | None) -> None:
@@ -39,6 +44,9 @@ class Silent:
         """Ignore."""
 
     def advance(self, fraction: float) -> None:
+        """Ignore."""
+
+    def running(self, fractions: Mapping[str, float]) -> None:
         """Ignore."""
 
     def done(self, name: str, seconds: float, error: str | None) -> None:

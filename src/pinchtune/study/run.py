@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -19,7 +19,7 @@ from pinchtune.errors import DataError, PinchError, did_you_mean
 from pinchtune.recipe import Recipe
 from pinchtune.records import Record
 from pinchtune.study.executors import Do, Ended, Executor, Study, doing, failures, load
-from pinchtune.study.executors.folders import Place
+from pinchtune.study.executors.folders import Folder, Place
 from pinchtune.study.executors.folders import results_beside as _results_beside  # noqa: F401 - the plan finds it here
 from pinchtune.study.executors.locks import write_top
 from pinchtune.study.executors.needs import Resources
@@ -43,7 +43,8 @@ class StepState(Record, frozen=True, kw_only=True):
     """Where one step of a study stands."""
 
     step: str
-    #: done: its result is here. linked: a study beside has it, and the next run links it. failed: in the last run.
+    #: done: its result is here. linked: a study beside has it, or this one under another name, and the next run links
+    #: it. failed: in the last run.
     #: unfinished: begun and not ended; the next run goes on with it. missing: none of these.
     state: State
     #: Why it failed, or which failed step it needs.
@@ -141,7 +142,7 @@ def run_graph(
     with store.disk_errors(place.working()):
         place.working().mkdir(parents=True, exist_ok=True)
     todo = place.missing(graph)
-    study = Study(place=place, graph=graph, do=place.around(do), resources=resources, twins=_twins(graph))
+    study = Study(place=place, graph=graph, do=place.around(do), resources=resources, twins=_twins(graph, todo, place))
     reporter.begin(len(graph.steps), len(graph.steps) - len(todo), sum(step.cost for step in todo))
     failed: list[Ended] = []
     with contextlib.closing(chosen.run(todo, study, reporter)) as running:
@@ -162,14 +163,23 @@ def run_graph(
     )
 
 
-def _twins(graph: Graph) -> dict[str, str]:
-    """Return step -> the first step of the same key, for those that are not the first."""
-    first: dict[str, str] = {}
+def _twins(graph: Graph, todo: Sequence[Step], place: Place) -> dict[str, str]:
+    """Return step to do -> the step of the same key whose result it takes over, where there is one."""
+    to_do = {step.name for step in todo}
+    first = renamed(graph, place) if todo else {}
+    first |= {step.key: step.name for step in graph.steps.values() if step.name not in to_do}
     twins = {}
-    for step in graph.steps.values():
+    for step in todo:
         if step.kind != "report" and first.setdefault(step.key, step.name) != step.name:
             twins[step.name] = first[step.key]
     return twins
+
+
+def renamed(graph: Graph, place: Place) -> dict[str, str]:
+    """Return key -> step, of what a run folder holds of mixtures that had other names then than in the graph."""
+    if not isinstance(place, Folder):
+        return {}  # elsewhere, what is taken over is fetched as a step of the graph
+    return {key: name for name, key in place.finished().items() if name not in graph.steps}
 
 
 # -------------------------------------------------------------------------------- looking and tidying
@@ -185,8 +195,10 @@ def status(recipe: Recipe, folder: Path | str) -> Status:
     graph = build(recipe)
     place = open_place(folder)
     kept, unfinished = place.kept(graph), place.unfinished()
-    beside = place.beside() if len(kept) < len(graph.steps) else {}
     keys = {step.name: step.key for step in graph.steps.values()}
+    beside = {keys[name] for name in kept}
+    if len(kept) < len(graph.steps):
+        beside |= {*place.beside(), *renamed(graph, place)}
     failed = {one.step: one for one in failures.read(place) if keys.get(one.step) == one.key}
     needs = {name: one.step for one in failed.values() for name in one.left}
 

@@ -9,23 +9,25 @@ from typing import Any, TypeVar
 import msgspec
 
 from pinchtune import models, store
-from pinchtune.design_words import MONOLINGUAL
 from pinchtune.engine import Engine, open_engine
 from pinchtune.errors import DataError
 from pinchtune.experiments import Figure
 from pinchtune.judging.judge import Judge, open_judge
 from pinchtune.records import Answer, Example, Failure, Identified, Outcome, Prompt, Sampling, Score, Verdict
+from pinchtune.scoring.factors import Factor
 from pinchtune.scoring.scores import Comparison, Row
+from pinchtune.scoring.similarity import PairFactor
 from pinchtune.sources import pack
 from pinchtune.sources.rows import Source
-from pinchtune.study import judging, reading, translating, work
+from pinchtune.study import cards, factors, judging, reading, translating, work
 from pinchtune.study.graph import Graph, Step
 from pinchtune.study.keep import FAILURES, OUTCOMES, RECORDS, Result
 from pinchtune.study.progress import Reporter
 from pinchtune.tuning.settings import TuningSettings
 
 R = TypeVar("R", bound=msgspec.Struct)
-#: Files of the score step besides its records.
+#: Fields of answers, identifications and verdicts that name a model.
+_MODELS = ("model", "first", "second")
 
 
 class Context:
@@ -139,7 +141,7 @@ def _translate(step: Step, folder: Path, context: Context) -> Result:
     settings = step.settings
     of_prompts = settings["records"] == "prompts"
     read = context.read(step.inputs[0], Prompt) if of_prompts else context.read(step.inputs[0], Example)
-    return translating.translate(
+    result = translating.translate(
         folder,
         read,
         engine=settings["engine"],
@@ -152,19 +154,29 @@ def _translate(step: Step, folder: Path, context: Context) -> Result:
         keep_source=False,
         advance=context.reporter.advance,
     )
+    sources = _sources(step, context)
+    return msgspec.structs.replace(result, notes=result.notes | ({"sources": sources} if sources else {}))
 
 
 def _mix(step: Step, folder: Path, context: Context) -> Result:
     pool = [example for one in step.inputs for example in context.read(one, Example)]
     options = dict(step.settings)
-    return work.mix(folder, pool, design=options.pop("design"), options=options)
+    result = work.mix(folder, pool, design=options.pop("design"), options=options)
+    return cards.with_mixture_card(folder, step, result, _sources(step, context))
+
+
+def _sources(step: Step, context: Context) -> list[dict[str, Any]]:
+    """Return the data sets that a step's inputs came from, each once."""
+    manifests = [store.read_manifest(context.folder / one) for one in step.inputs]
+    told = [source for manifest in manifests if manifest for source in manifest.notes.get("sources", [])]
+    return [source for number, source in enumerate(told) if source not in told[:number]]
 
 
 def _tune(step: Step, folder: Path, context: Context) -> Result:
     settings = dict(step.settings)
     seed, base = settings.pop("seed"), settings.pop("base_model")
     settings.pop("chat_template_key", None)
-    return work.tune(
+    result = work.tune(
         folder,
         context.read(step.inputs[1], Example),
         base=base,
@@ -174,13 +186,15 @@ def _tune(step: Step, folder: Path, context: Context) -> Result:
         on_note=context.reporter.note,
         advance=context.reporter.advance,
     )
+    cards.say_mixture(folder / "model", context.graph.steps[step.inputs[1]])
+    return result
 
 
 def _answer(step: Step, folder: Path, context: Context) -> Result:
     trained, asked = step.inputs
     settings = step.settings
     source = str(context.folder / trained / "model")
-    if settings["model"] == "base":
+    if context.graph.steps[trained].kind == "base":
         source = context.graph.steps[trained].settings["base_model"]
     result = work.generate(
         folder,
@@ -207,7 +221,10 @@ def _identify(step: Step, folder: Path, context: Context) -> Result:
 
 def _judge(step: Step, folder: Path, context: Context) -> Result:
     settings = step.settings
-    candidate, baseline = (work.by_key(context.read(name, Answer)) for name in step.inputs[1:])
+    candidate, baseline = (
+        work.by_key(msgspec.structs.replace(one, model=settings[side]) for one in context.read(name, Answer))
+        for name, side in zip(step.inputs[1:], ("candidate", "baseline"), strict=True)
+    )
     judge = context.judge(settings["judge"], settings["languages"], settings["settings"])
     with judging.verdict_cache(judge) as cache:
         result = judging.judge(
@@ -219,14 +236,28 @@ def _judge(step: Step, folder: Path, context: Context) -> Result:
             advance=context.reporter.advance,
             cache=cache,
         )
+    if (said := judging.spent_sentence(result.spent)) is not None:
+        context.reporter.note(f"  {step.name}: {said}")
     work.require_whole(result, "calls to the judge")
     return result
 
 
-def gather(step: Step, context: Context, room: str, record: type[R]) -> list[R]:
-    """Return the records of all inputs whose names begin with `room`, in the graph's order."""
-    wanted = [one for one in step.inputs if one.split("/")[0] == room]
-    return [found for one in wanted for found in context.read(one, record)]
+def gather(step: Step, context: Context, room: str, kind: type[R]) -> list[R]:
+    """Return the records of all inputs whose names begin with `room`, in the graph's order.
+
+    Their models are called what the recipe calls them, for this is where they are shown.
+    """
+    found: list[R] = []
+    for one in step.inputs:
+        if one.split("/")[0] == room:
+            names = context.graph.steps[one].names
+            found += [_called(record, names) for record in context.read(one, kind)]
+    return found
+
+
+def _called(record: R, names: Mapping[str, str]) -> R:
+    changes = {field: names[getattr(record, field)] for field in _MODELS if getattr(record, field, None) in names}
+    return msgspec.structs.replace(record, **changes) if changes else record
 
 
 def _score(step: Step, folder: Path, context: Context) -> Result:
@@ -241,7 +272,7 @@ def _score(step: Step, folder: Path, context: Context) -> Result:
         identified=gather(step, context, "identify", Identified),
         verdicts=gather(step, context, "judge", Verdict),
         comparisons=[msgspec.convert(one, Comparison) for one in step.settings["comparisons"]],
-        rows=_rows(step.settings.get("figures", ())),
+        rows=msgspec.convert(step.settings.get("rows", []), list[Row]),
         seen=seen,
         panel=step.settings.get("panel"),
     )
@@ -251,21 +282,10 @@ def _score(step: Step, folder: Path, context: Context) -> Result:
     return Result(n_in=len(outcomes), n_out=len(scores), notes={"seen": seen}, libraries=("numpy",))
 
 
-def _rows(figures: Sequence[Mapping[str, Any]]) -> list[Row]:
-    """Return the rows of a study's experiments whose baseline differs by language, each once."""
-    found: dict[tuple[str, str], Row] = {}
-    for figure in figures:
-        for arm in figure["arms"]:
-            if figure["baseline"] == MONOLINGUAL and arm["cells"]:
-                known = found.get((arm["model"], MONOLINGUAL))
-                cells = (known.cells if known is not None else {}) | arm["cells"]
-                found[arm["model"], MONOLINGUAL] = Row(arm["model"], MONOLINGUAL, cells, tuple(arm["languages"]))
-    return list(found.values())
-
-
 def _report(step: Step, folder: Path, context: Context) -> Result:
     from pinchtune.recipe import Recipe
     from pinchtune.report.experiments import experiments_of
+    from pinchtune.report.factors import section_of, shares_of
     from pinchtune.report.page import page_of_recipe, write_page
 
     recipe = Recipe.model_validate(step.settings["recipe"])
@@ -275,9 +295,19 @@ def _report(step: Step, folder: Path, context: Context) -> Result:
     outcomes = context.read("score", Outcome, OUTCOMES)
     scores = context.read("score", Score)
     figures = msgspec.convert(step.settings.get("figures", ()), tuple[Figure, ...])
+    looked_at = gather(step, context, factors.ROOM, Factor)
     page = page_of_recipe(
         recipe,
-        **experiments_of(figures, outcomes, scores, seed=recipe.seed),
+        **experiments_of(figures, outcomes, scores, seed=recipe.seed, shares=shares_of(looked_at)),
+        factors=section_of(
+            looked_at,
+            [pair for one in step.inputs for pair in context.read(one, PairFactor, factors.PAIRS)],
+            figures,
+            outcomes,
+            scores,
+            candidates=[one.candidate for one in recipe.comparisons],
+            seed=recipe.seed,
+        ),
         manifests={one: manifest for one, manifest in manifests.items() if manifest is not None},
         prompts=gather(step, context, "prompts", Prompt),
         answers=gather(step, context, "answer", Answer),
@@ -287,10 +317,23 @@ def _report(step: Step, folder: Path, context: Context) -> Result:
         outcomes=outcomes,
         scores=scores,
         failures=[f for one in step.inputs for f in context.read(one, Failure, FAILURES)],
+        verdicts=gather(step, context, "judge", Verdict),
+        unjudged=_unjudged(step, context),
         seen=score_manifest.notes["seen"],
     )
     write_page(page, folder)
     return Result(n_in=len(step.inputs), n_out=1, libraries=("matplotlib", "jinja2"))
+
+
+def _unjudged(step: Step, context: Context) -> dict[tuple[str, str, str], list[Failure]]:
+    """Return (candidate, baseline, language) -> calls of the judges that gave no verdict."""
+    found: dict[tuple[str, str, str], list[Failure]] = {}
+    for one in step.inputs:
+        if one.split("/")[0] == "judge":
+            candidate, baseline = context.graph.steps[one].names.values()
+            for failure in context.read(one, Failure, FAILURES):
+                found.setdefault((candidate, baseline, failure.language), []).append(failure)
+    return found
 
 
 RUNNERS: dict[str, Callable[[Step, Path, Context], Result]] = {
@@ -303,6 +346,7 @@ RUNNERS: dict[str, Callable[[Step, Path, Context], Result]] = {
     "answer": _answer,
     "identify": _identify,
     "judge": _judge,
+    "factors": factors.do,
     "score": _score,
     "report": _report,
 }

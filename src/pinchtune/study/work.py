@@ -97,6 +97,9 @@ def generate(
                 advance((len(log.finished) + len(failures)) / len(prompts))
     finally:
         log.close()
+    # An engine with many requests in flight gives them as they come.
+    order = {(prompt.id, prompt.language): place for place, prompt in enumerate(prompts)}
+    failures.sort(key=lambda failure: order[failure.id, failure.language])
     made = [log.finished[_log_key(prompt)] for prompt in prompts if _log_key(prompt) in log.finished]
     store.write_records(folder / RECORDS, made)
     if not any(failure.reason in PASSING for failure in failures):

@@ -73,3 +73,36 @@ def collate(rows: Sequence[Mapping[str, Sequence[int]]], *, pad_id: int) -> dict
 
     mask = torch.tensor([[1] * len(row["input_ids"]) + [0] * (longest - len(row["input_ids"])) for row in rows])
     return {"input_ids": padded("input_ids", pad_id), "attention_mask": mask, "labels": padded("labels", IGNORED)}
+
+
+def lay_end_to_end(rows: Sequence[Mapping[str, Sequence[int]]]) -> dict[str, Any]:
+    """Lay rows of input_ids and labels end to end, (1, T) in all, with positions that begin again at each.
+
+    There is no attention mask: transformers' models make theirs from the positions. No first token of a row has a
+    label, for it would be foretold from the row before.
+    """
+    ids = [token for row in rows for token in row["input_ids"]]
+    labels = [label for row in rows for label in (IGNORED, *row["labels"][1:])]
+    positions = [place for row in rows for place in range(len(row["input_ids"]))]
+    return {
+        "input_ids": torch.tensor([ids]),
+        "position_ids": torch.tensor([positions]),
+        "labels": torch.tensor([labels]),
+    }
+
+
+class Collator:
+    """Makes a batch of rows, by `collate` or `lay_end_to_end`.
+
+    Args:
+        pad_id: Fills what is padded.
+        padding_free: Lay rows end to end; may be changed between batches.
+    """
+
+    def __init__(self, pad_id: int, *, padding_free: bool = False) -> None:
+        self._pad_id = pad_id
+        self.padding_free = padding_free
+
+    def __call__(self, rows: Sequence[Mapping[str, Sequence[int]]]) -> dict[str, Any]:
+        """Return the batch."""
+        return lay_end_to_end(rows) if self.padding_free else collate(rows, pad_id=self._pad_id)

@@ -14,6 +14,9 @@ from pinchtune.records import Example
 from pinchtune.tuning.settings import TuningSettings
 from pinchtune.tuning.tuned import Tuned
 
+#: Of a mixture whose name is not known where a model is tuned.
+_MIXTURE = "Which id stands in which language is in the mixture's manifest."
+
 
 def write_card(
     folder: Path, *, base: str, settings: TuningSettings, examples: Sequence[Example], seed: int, tuned: Tuned
@@ -52,7 +55,7 @@ Tuned on {tuned.n_examples} conversations ({tuned.n_tokens} tokens in all epochs
 | --- | --- | --- |
 {rows}
 
-Sources: {sources}. Which id stands in which language is in the mixture's manifest.
+Sources: {sources}. {_MIXTURE}
 
 ## How it was tuned
 Loss on the responses and their stop tokens alone. Last loss: {last} nats per token. Seed {seed}.
@@ -62,3 +65,19 @@ Loss on the responses and their stop tokens alone. Last loss: {last} nats per to
 Made with {libraries}.
 {chr(10) + GEMMA_TERMS + chr(10) if base == EMBEDDED else ""}"""
     store.write_text(folder / "README.md", text)
+
+
+def name_mixture(folder: Path, name: str, *, key: str) -> None:
+    """Say in the card of a model which mixture it was tuned on.
+
+    Args:
+        folder: Of the model; its card is there.
+        name: Of the mixture, as its own card has it.
+        key: Of the mixture, as its manifest has it.
+
+    Raises:
+        RunError: the disk refused.
+    """
+    path = folder / "README.md"
+    said = f"The mixture is `{name}`; which id stands in which language is in its manifest, of the key `{key}`."
+    store.write_text(path, path.read_text(encoding="utf-8").replace(_MIXTURE, said))

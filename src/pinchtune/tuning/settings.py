@@ -26,7 +26,7 @@ TRACKERS = (
     "wandb",
 )
 #: Left out of what is dumped while they have their defaults: keys of steps made before them stay what they were.
-_LATER = ("quantization", "processes", "accelerate_config")
+_LATER = ("quantization", "processes", "accelerate_config", "attention", "padding_free", "liger")
 
 
 class TuningSettings(pydantic.BaseModel):
@@ -74,6 +74,19 @@ class TuningSettings(pydantic.BaseModel):
         None,
         description="ddp, fsdp2, deepspeed-zero2, deepspeed-zero3, or a file of `accelerate config`; null: ddp where "
         "processes is over 1.",
+    )
+    attention: Literal["auto", "sdpa", "flash_attention_2", "flex_attention", "eager"] = pydantic.Field(
+        "auto",
+        description="What computes attention, as transformers names it; auto: flash_attention_2 where flash-attn and a "
+        "GPU for it are there, else transformers' choice for the model.",
+    )
+    padding_free: Literal["auto"] | bool = pydantic.Field(
+        "auto",
+        description="Lay a batch's conversations end to end in one row, each behind a wall for attention, in place of "
+        "padding them; auto: on a GPU with flash_attention_2 or flex_attention.",
+    )
+    liger: Literal["auto"] | bool = pydantic.Field(
+        "auto", description="Liger's kernels for norms, positions and MLP; auto: on a GPU, where they are installed."
     )
 
     @pydantic.field_validator("report_to")

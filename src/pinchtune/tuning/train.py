@@ -6,7 +6,6 @@ its last checkpoint; what is saved loads in transformers, PEFT and vLLM as it st
 
 from __future__ import annotations
 
-import functools
 import gc
 import json
 import shutil
@@ -86,6 +85,10 @@ def tune_here(
     transformers = plugins.require("transformers", "Tuning")
     plugins.require("torch", "Tuning")
     plugins.require("accelerate", "Tuning")
+    from pinchtune.tuning import kernels
+
+    dtype = machine.number_type() if settings.dtype == "auto" else settings.dtype
+    kernels.refuse_what_cannot_work(settings, dtype)
     source = models.resolve(base, on_note=on_note)
     tokenizer = models.load_tokenizer(source.tokenizer)
     stop = chat.ensure_template(tokenizer, settings.chat_template)
@@ -95,11 +98,10 @@ def tune_here(
     transformers.set_seed(seed)
     kept = _tokens_of(tokenizer, encoded) if settings.softmax == "sampled" else None
     checkpoints = output / "checkpoints"
-    dtype = machine.number_type() if settings.dtype == "auto" else settings.dtype
     args = _arguments(checkpoints, settings, seed, dtype)
     model = _prepare_model(source, settings, tokenizer, stop, kept, seed, dtype, args.device)
     told = on_progress if args.process_index == 0 else _untold
-    trainer = _trainer(model, args, settings, tokenizer, encoded, told)
+    trainer = _trainer(model, args, settings, tokenizer, encoded, told, on_note)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*pin_memory.*")
         with args.main_process_first(local=False, desc="looking for a checkpoint"):
@@ -177,11 +179,11 @@ def _prepare_model(
     dtype: str,
     device: Any,
 ) -> Any:
-    from pinchtune.tuning import loss
+    from pinchtune.tuning import kernels, loss
 
-    if source.adapter is not None and settings.method == "lora":
+    if source.adapter is not None:
         raise ModelError(
-            f"{source.adapter} is an adapter; LoRA is trained on a full model.",
+            f"{source.adapter} is an adapter; what is tuned is a full model.",
             hint="Merge it first, or tune the base model on both mixtures together.",
         )
     if kept is not None and settings.method == "full":
@@ -197,6 +199,7 @@ def _prepare_model(
         model = load_4bit(source, dtype=dtype, device=device)
     else:
         model = models.load_model(source, dtype="float32" if settings.method == "full" else dtype)
+    kernels.set_attention(model, settings, dtype)
     if settings.method == "lora":
         prove_stop_token(model.get_output_embeddings().weight, tokenizer, stop)
     model.config.use_cache = False
@@ -213,12 +216,16 @@ def _prepare_model(
             task_type="CAUSAL_LM",
         )
         model = peft.get_peft_model(model, config)
+        # PEFT makes a set of it, and writes that in whatever order it has in this process.
+        config.target_modules = sorted(config.target_modules)
     return model.train()
 
 
 def _arguments(folder: Path, settings: TuningSettings, seed: int, dtype: str) -> Any:
     import torch
     import transformers
+
+    from pinchtune.tuning.kernels import liger_arguments
 
     _require_trackers(settings.report_to)
     accelerated = torch.cuda.is_available()
@@ -242,6 +249,7 @@ def _arguments(folder: Path, settings: TuningSettings, seed: int, dtype: str) ->
         remove_unused_columns=False,
         report_to=list(settings.report_to) or "none",
         disable_tqdm=True,
+        **liger_arguments(settings),
     )
     if args.n_gpu > 1:
         # One process takes one device: torch's DataParallel copies modules, and our loss holds on to the first.
@@ -284,27 +292,35 @@ def _trainer(
     tokenizer: Any,
     encoded: Sequence[chat.Encoded],
     told: Progress,
+    on_note: Callable[[str], None] = lambda _: None,
 ) -> Any:
     import transformers
 
-    from pinchtune.tuning.batches import LengthGroupedSampler, blank
+    from pinchtune.tuning import kernels
+    from pinchtune.tuning.batches import Collator, LengthGroupedSampler, blank
 
     lengths = [len(one.input_ids) for one in encoded]
     sampler = LengthGroupedSampler(lengths, settings.batch_size, args.seed, processes=args.world_size)
     pad_id = _pad_id(tokenizer)
+    collate = Collator(pad_id, padding_free=kernels.wants_padding_free(settings, model))
     rows = [{"input_ids": one.input_ids, "labels": one.labels} for one in encoded]
     trainer = _trainer_class()(
         model=model,
         args=args,
         # The blank row, last, is only asked for where processes share a last batch that is short.
         train_dataset=[*rows, blank(pad_id)],
-        data_collator=functools.partial(_collate, pad_id=pad_id),
+        data_collator=collate,
         callbacks=[_progress_callback(told, sampler)],
         sampler=sampler,
     )
     # transformers adds a progress bar and a printer of its own; ours is the caller's.
     for callback in (transformers.trainer_callback.PrinterCallback, transformers.trainer_callback.ProgressCallback):
         trainer.remove_callback(callback)
+    if told_of := kernels.describe(model, collate, args):
+        on_note(told_of)
+    if collate.padding_free:
+        longest = max(encoded, key=lambda one: len(one.input_ids)).input_ids
+        trainer.add_callback(kernels.wall_check(trainer, collate, longest, settings=settings, on_note=on_note))
     return trainer
 
 
@@ -325,12 +341,6 @@ def _trainer_class() -> Any:
             return self._sampler
 
     return LengthGroupedTrainer
-
-
-def _collate(rows: Sequence[Any], *, pad_id: int) -> dict[str, Any]:
-    from pinchtune.tuning.batches import collate
-
-    return collate(rows, pad_id=pad_id)
 
 
 def _progress_callback(on_progress: Progress, sampler: Any) -> Any:

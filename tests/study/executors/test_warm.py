@@ -2,10 +2,12 @@
 
 import pytest
 
+from pinchtune import models
 from pinchtune.study import steps
 from pinchtune.study.executors.warm import Warm
 from pinchtune.study.graph import Graph
 from pinchtune.study.progress import Silent
+from pinchtune.study.run import run
 
 
 class Wardrobe:
@@ -57,3 +59,19 @@ def test_an_engine_that_breaks_in_the_swap_is_not_used_again(context):
         context.engine("transformers", "base/broken")
     assert first.closed
     assert context.engine("transformers", "base/one") is not first
+
+
+def test_a_study_loads_its_base_model_once_for_all_models_that_answer(small_recipe, tmp_path, monkeypatch):
+    loaded = []
+    load = models.load_model
+
+    def counted(source, **options):
+        loaded.append(source.base)
+        return load(source, **options)
+
+    monkeypatch.setattr(models, "load_model", counted)
+    ran = run(small_recipe, tmp_path / "one")
+    answered = {name.split("/")[1] for name in ran.done if name.startswith("answer/")}
+    assert answered == {"base", "english", "pinch"}
+    n_tuned = sum(name.startswith("tune/") for name in ran.done)
+    assert loaded == [small_recipe.base_model] * (n_tuned + 1)

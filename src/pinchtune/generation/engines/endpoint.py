@@ -19,7 +19,6 @@ from pinchtune import openai_api, plugins, remote, store
 from pinchtune.engine import Asked, Generated
 from pinchtune.errors import CallFailure, PinchError, did_you_mean
 from pinchtune.generation.engines.concurrency import Background, Limiter
-from pinchtune.generation.engines.reply import read
 from pinchtune.records import Message, Sampling
 
 Constraint = Literal["none", "structured_outputs", "guided_choice"]
@@ -164,11 +163,11 @@ class EndpointEngine:
             self.usage.n_retries += next(tries) > 0
             logprobs = bool(asked.choices) and self._ask_logprobs
             try:
-                return read(await self._send(asked, logprobs))
+                return openai_api.read_reply(await self._send(asked, logprobs))
             except _LogprobsRefusedError as refusal:
                 said = refusal.said
             # Some endpoints quote the whole request whatever they refuse, so the request without tells.
-            made = read(await self._send(asked, False))
+            made = openai_api.read_reply(await self._send(asked, False))
             self._do_without_logprobs(said)
             return made
 

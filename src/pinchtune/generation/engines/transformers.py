@@ -20,17 +20,41 @@ class TransformersEngine:
 
     def __init__(self, model: str, *, on_note: Callable[[str], None] = lambda _: None) -> None:
         self._torch = plugins.require("torch", "The transformers engine")
+        self._on_note = on_note
         source = models.resolve(model, on_note=on_note)
+        self._read_tokenizer(source)
+        on_gpu = self._torch.cuda.is_available()
+        dtype = machine.number_type()
+        machine.keep_freed_memory()
+        self._model: Any = _frozen(models.load_model(source, dtype=dtype)).to("cuda" if on_gpu else "cpu")
+        self._source = source
+        self.name = f"transformers-{dtype}"
+
+    def _read_tokenizer(self, source: models.Source) -> None:
         self._tokenizer = models.load_tokenizer(source.tokenizer)
         stop = chat.ensure_template(self._tokenizer)
         ids = {self._tokenizer.convert_tokens_to_ids(stop), self._tokenizer.eos_token_id}
         self._stop_ids = sorted(ids - {None})
-        on_gpu = self._torch.cuda.is_available()
-        dtype = machine.number_type()
-        machine.keep_freed_memory()
         self._pad = self._tokenizer.pad_token_id or 0
-        self._model: Any = models.load_model(source, dtype=dtype).to("cuda" if on_gpu else "cpu")
-        self.name = f"transformers-{dtype}"
+
+    def swap(self, model: str) -> bool:
+        """Take up another adapter of the same base model, or none, and return whether that could be done.
+
+        Answers are then to the last bit those of an engine opened on it. Where it could not be done, nothing changed.
+
+        Raises:
+            ModelError: no such model, or it cannot be loaded; the engine is of no more use.
+        """
+        source = models.resolve(model, on_note=self._on_note)
+        if source.base != self._source.base:
+            return False
+        bare = self._model if self._source.adapter is None else models.take_off(self._model)
+        if bare is None:
+            return False
+        self._model = _frozen(models.put_on(bare, source))
+        self._source = source
+        self._read_tokenizer(source)
+        return True
 
     def length(self, messages: Sequence[Message]) -> int:
         """Return the prompt's length in tokens."""
@@ -92,3 +116,15 @@ class TransformersEngine:
     def close(self) -> None:
         """Free the model."""
         self._model = None
+
+
+def _frozen(model: Any) -> Any:
+    """Return a model of which no weight wants a gradient but the output layer's, though none is ever computed.
+
+    A frozen weight torch multiplies by each row of a slice, as the last tokens of a batch are, by itself; one that
+    wants a gradient by all of them at once (`should_fold` in ATen/native/LinearAlgebra.cpp), several times as fast.
+    """
+    output = model.requires_grad_(False).get_output_embeddings()
+    if output is not None and output.weight.is_floating_point():
+        output.weight.requires_grad_(True)
+    return model

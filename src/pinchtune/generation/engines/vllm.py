@@ -72,12 +72,9 @@ class VLLMEngine:
     ) -> None:
         _check(gpu_memory_utilization, max_model_len, dtype, tensor_parallel_size)
         self._library = _import()
+        self._on_note = on_note
         source = models.resolve(model, on_note=on_note)
-        self._tokenizer = models.load_tokenizer(source.tokenizer)
-        stop = chat.ensure_template(self._tokenizer)
-        ids = {self._tokenizer.convert_tokens_to_ids(stop), self._tokenizer.eos_token_id}
-        self._stop_ids = sorted(ids - {None})
-        self._choice_ids: dict[str, tuple[int, ...]] = {}
+        self._read_tokenizer(source)
         options: dict[str, Any] = {"tensor_parallel_size": tensor_parallel_size, "dtype": dtype or "auto"}
         if self._library.platforms.current_platform.is_cpu():
             # Compiling takes a minute there and a C++ compiler, for little.
@@ -88,8 +85,12 @@ class VLLMEngine:
         self._lora: Any = None
         self._finished: dict[str, Any] = {}
         self._numbers = itertools.count()
+        self._adapters = itertools.count(1)
+        self._base = source.base
+        #: The largest rank of an adapter that there is room for; 0: no adapter can be taken up.
+        self._room = 0 if source.adapter is None else _rank(source)
         try:
-            self._llm = _open(self._library, source, options | {"max_model_len": max_model_len})
+            self._llm = _open(self._library, source, self._room, options | {"max_model_len": max_model_len})
             if source.adapter is not None:
                 self._lora = self._add(source)
         except BaseException:
@@ -100,6 +101,29 @@ class VLLMEngine:
         # As many again wait as are under way, so that none that ends leaves a gap.
         self._ahead = 2 * int(config.scheduler_config.max_num_seqs)
         self.name = f"vllm-{str(config.model_config.dtype).removeprefix('torch.')}"
+
+    def _read_tokenizer(self, source: models.Source) -> None:
+        self._tokenizer = models.load_tokenizer(source.tokenizer)
+        stop = chat.ensure_template(self._tokenizer)
+        ids = {self._tokenizer.convert_tokens_to_ids(stop), self._tokenizer.eos_token_id}
+        self._stop_ids = sorted(ids - {None})
+        self._choice_ids: dict[str, tuple[int, ...]] = {}
+
+    def swap(self, model: str) -> bool:
+        """Take up another adapter of the same base model, and return whether that could be done.
+
+        It could not, and nothing changed, where vLLM was opened without room for adapters or with less than this one
+        needs, and for the base model alone, which is served as it is: by an engine without such room.
+
+        Raises:
+            ModelError: no such model, or vLLM cannot run its adapter.
+        """
+        source = models.resolve(model, on_note=self._on_note)
+        if source.base != self._base or source.adapter is None or _rank(source) > self._room:
+            return False
+        self._lora = self._add(source)
+        self._read_tokenizer(source)
+        return True
 
     def length(self, messages: Sequence[Message]) -> int:
         """Return the prompt's length in tokens."""
@@ -249,7 +273,9 @@ class VLLMEngine:
 
     def _add(self, source: models.Source) -> Any:
         # Added now: an adapter that vLLM refuses later would take its process down.
-        request = self._library.lora.request.LoRARequest("tuned", 1, str(source.adapter))
+        # What vLLM keeps of earlier prompts it keeps by the adapter's name, which is a new one each time.
+        number = next(self._adapters)
+        request = self._library.lora.request.LoRARequest(f"tuned-{number}", number, str(source.adapter))
         try:
             self._llm.llm_engine.add_lora(request)
         except Exception as error:
@@ -281,9 +307,9 @@ def _import() -> Any:
     return library
 
 
-def _open(library: Any, source: models.Source, options: dict[str, Any]) -> Any:
-    if source.adapter is not None:
-        options = options | {"enable_lora": True, "max_loras": 1, "max_lora_rank": _rank(source)}
+def _open(library: Any, source: models.Source, room: int, options: dict[str, Any]) -> Any:
+    if room:
+        options = options | {"enable_lora": True, "max_loras": 1, "max_lora_rank": room}
     try:
         return library.LLM(
             model=source.base,

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import importlib.resources
+import re
 import string
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from pinchtune import engine as engines
 from pinchtune import languages as tags
 from pinchtune import store
 from pinchtune.engine import Asked, Generated
-from pinchtune.errors import CallFailure, DataError, PinchError
+from pinchtune.errors import CallFailure, DataError, PinchError, PluginError
 from pinchtune.judging.judge import Call, JudgeFailure, Judgement
 from pinchtune.judging.parse import parse_label, parse_logprobs, parse_marked
 from pinchtune.judging.tally import BYTES_PER_TOKEN
@@ -30,6 +31,15 @@ EXPLAINED = "side-by-side-explained-1"
 #: Tokens that an estimate takes for the reasons of a verdict.
 _EXPLANATION = 200
 _LABELS = ("AB", "12")
+#: What a setting of the engine begins with that the judge has one of the same name of: `engine.attempts`.
+_ENGINES_OWN = "engine."
+#: Words of a key of settings that hold a secret: "authorization", "x-api-key", "clientSecret".
+_SECRET_WORDS = frozenset(
+    {"apikey", "auth", "authorization", "bearer", "credential", "credentials", "passphrase", "password", "secret"}
+    | {"secrets"}
+)
+#: What a key that ends in "key" or "token" begins with where it is one: no "prompt_cache_key", no "stop_token".
+_OF_SECRETS = frozenset({"access", "account", "api", "auth", "hf", "id", "private", "refresh", "session", "x"})
 #: As many as OpenAI's API takes.
 _TOP_LOGPROBS = 20
 #: What a prompt may have beside what it must have.
@@ -49,13 +59,15 @@ class LLMJudge:
         explain: Ask for reasons before the verdict; there are no probabilities then.
         labels: What the answers are called, "AB" or "12"; which of the two the first shown is called is drawn per pair.
         max_tokens: Most tokens of a reply; None: 1, or 1,024 with `explain`. Models that think first need more.
-        attempts: Calls made, each with markers of its own, before a reply that is no verdict is a failure.
+        attempts: Calls made, each with markers of its own, before a reply that is no verdict is a failure. How often an
+            endpoint is asked again after a fault of its own is `engine.attempts`.
         on_note: Called with sentences a user should read.
-        settings: The engine's own, such as `base_url` and `workers` of an endpoint.
+        settings: The engine's own, such as `base_url` and `workers` of an endpoint; with "engine." before the name of
+            one that the judge has too ("engine.attempts").
 
     Raises:
-        PluginError: no such engine, or setting of it.
-        PinchError: no model, labels that are not offered, or a number below 1.
+        PluginError: no such engine, or setting of it, or one that is given twice.
+        PinchError: no model, labels that are not offered, a number below 1, or settings that hold a key or password.
         DataError: the prompt's file is missing, lacks a `$` name, or has one that means nothing.
     """
 
@@ -81,6 +93,7 @@ class LLMJudge:
         for setting, number in (("attempts", attempts), ("max_tokens", max_tokens)):
             if number is not None and number < 1:
                 raise PinchError(f"{setting} is {number}.", hint="Give 1 or more.")
+        refuse_secrets(settings)
         self._model = model
         self._explain = explain
         self._labels = labels
@@ -92,7 +105,7 @@ class LLMJudge:
         if unmarked := sorted(_MARKERS - set(self._template.get_identifiers())):
             on_note(f"The prompt {name} lacks {', '.join(unmarked)}: an answer can imitate the end of an answer in it.")
         self._sampling = Sampling(max_new_tokens=max_tokens or (1024 if explain else 1))
-        self._engine = engines.open_engine(engine, model, on_note=on_note, **settings)
+        self._engine = engines.open_engine(engine, model, on_note=on_note, **_of_engine(settings))
         self.name = f"llm-{_named(model, engine, self._engine.name)}-{Path(name).stem}"
         if max_tokens is not None:
             self.name += f"-max-{max_tokens}"
@@ -240,6 +253,55 @@ class LLMJudge:
             n_prompt_tokens=n_prompt_tokens,
             n_tokens=n_tokens,
         )
+
+
+def refuse_secrets(settings: Mapping[str, Any]) -> None:
+    """Refuse settings with a key or password in them, at any depth: settings are kept in manifests.
+
+    Args:
+        settings: Of a judge or an engine, such as {"extra": {"extra_headers": {...}}} of an endpoint.
+
+    Raises:
+        PinchError: names the place, and the environment variable that keys come from.
+    """
+    for place, value in _texts(settings, ""):
+        name = place.rpartition(".")[2]
+        words = re.findall(r"[a-z0-9]+", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower())
+        named = words[-1:] in (["key"], ["token"]) and (len(words) == 1 or words[-2] in _OF_SECRETS)
+        if value and (named or not _SECRET_WORDS.isdisjoint(words)):
+            raise PinchError(
+                f"The setting {place} looks like a key or password; settings are kept in manifests.",
+                hint="Leave it out and set the environment variable OPENAI_API_KEY: an endpoint's key comes from it.",
+            )
+
+
+def _texts(value: object, place: str) -> Iterator[tuple[str, str]]:
+    """Yield (place, text) of every text in settings: a schema that describes a key holds none."""
+    if isinstance(value, str):
+        yield place, value
+    elif isinstance(value, Mapping):
+        for key, one in value.items():
+            yield from _texts(one, f"{place}.{key}".lstrip("."))
+    elif isinstance(value, list | tuple):
+        for one in value:
+            yield from _texts(one, place)
+
+
+def _of_engine(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the engine's settings under the engine's names for them.
+
+    Raises:
+        PluginError: one is given twice, or is none of an engine.
+    """
+    found: dict[str, Any] = {}
+    for setting, value in settings.items():
+        name = setting.removeprefix(_ENGINES_OWN)
+        if name in ("name", "model", "on_note"):
+            raise PluginError(f"{setting} is no setting of an engine.", hint="The model stands in the judge's name.")
+        if name in found:
+            raise PluginError(f"The setting {name} is given twice.", hint=f"Give {name}, or {_ENGINES_OWN}{name}.")
+        found[name] = value
+    return found
 
 
 def _named(model: str, engine: str, opened: str) -> str:

@@ -50,6 +50,8 @@ def resources_of(step: Step, overrides: Mapping[str, Resources] = {}) -> Resourc
 def _loads_a_model(kind: str, settings: Mapping[str, Any]) -> bool:
     if kind == "answer":
         return settings.get("engine") not in _SERVICES
+    if kind == "factors":
+        return settings.get("factor") == "bits"
     if kind == "translate":
         return str(settings.get("engine")).partition(":")[0] not in _TRANSLATION_SERVICES
     return kind == "judge" and _judging_engine(settings) is not None

@@ -5,7 +5,8 @@ nothing again; a killed one goes on; another result in the folder is left alone 
 """
 
 from pinchtune.study.single.answers import generate
-from pinchtune.study.single.scores import contrast_scores, gather, rank_models, score
+from pinchtune.study.single.factors import correlate_factors, factors
+from pinchtune.study.single.scores import contrast_scores, gather, rank_models, score, unanswered
 from pinchtune.study.single.stage import Kept
 from pinchtune.study.single.training import export_mixture, mix, tune
 from pinchtune.study.single.translation import Translation, estimate_translation, translate
@@ -25,9 +26,11 @@ __all__ = [
     "Translation",
     "check_judge",
     "contrast_scores",
+    "correlate_factors",
     "estimate_judging",
     "estimate_translation",
     "export_mixture",
+    "factors",
     "gather",
     "generate",
     "import_alpaca_eval",
@@ -38,5 +41,6 @@ __all__ = [
     "score",
     "translate",
     "tune",
+    "unanswered",
     "write_batch",
 ]

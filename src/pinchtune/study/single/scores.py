@@ -75,6 +75,23 @@ def gather(
     )
 
 
+def unanswered(inputs: work.Scored) -> list[str]:
+    """Return sentences on languages that were asked in and are in no score: nobody answered there, or one model not."""
+    asked = list(dict.fromkeys(prompt.language for prompt in inputs.prompts))
+    keys = {(prompt.id, prompt.language) for prompt in inputs.prompts}
+    there: dict[str, set[str]] = {model: set() for model in inputs.seen}
+    for one in inputs.answers:
+        if (one.id, one.language) in keys:
+            there[one.model].add(one.language)
+    anywhere = set().union(*there.values())
+    nowhere = [tag for tag in asked if tag not in anywhere]
+    found = [f"No answers in: {', '.join(nowhere)}."] if nowhere else []
+    for model, tags in there.items():
+        if missing := [tag for tag in asked if tag in anywhere - tags]:
+            found.append(f"No answers of {model} in: {', '.join(missing)}.")
+    return found
+
+
 def score(inputs: work.Scored, output: Path, *, seed: int, overwrite: bool = False) -> Kept:
     """Write the scores of `inputs` into `output`, with the outcomes and language identifications behind them."""
 

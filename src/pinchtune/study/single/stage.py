@@ -24,6 +24,8 @@ class Kept(msgspec.Struct, frozen=True):
     manifest: store.Manifest
     #: The result was there already.
     reused: bool
+    #: What this run did of it: `Result.spent`.
+    spent: dict[str, Any] = {}
 
 
 def stage(
@@ -65,4 +67,11 @@ def stage(
     draft = store.Manifest(
         key=key, step=output.name, kind=kind, version=VERSIONS[kind], settings=dict(settings), inputs=keys
     )
-    return Kept(output, keep(output, draft, do), reused=False)
+    spent: dict[str, Any] = {}
+
+    def told() -> Result:
+        result = do()
+        spent.update(result.spent)
+        return result
+
+    return Kept(output, keep(output, draft, told), reused=False, spent=spent)
