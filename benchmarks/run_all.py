@@ -70,15 +70,15 @@ def identification(what: str, line: Line) -> list[Row]:
         f"in one process {line['one_process']['answers_per_second']:,}",
         f"py3langid alone, one process: {alone['answers_per_second']:,}, {alone['right_doubted_percent']}% doubted",
     )
-    cold = "cold_answers_per_second"
+    warm, cold = "answers_per_second", "cold_answers_per_second"
     return [
-        Row(f"{what}, models loaded", unit, _figure(ours), _figure(peer), peer["name"], line["ratio"], notes),
+        Row(f"{what}, models loaded", unit, ours[warm], peer[warm], f"`{peer['name']}`", line["ratio"], notes),
         Row(
             f"{what}, loading included",
             unit,
             ours[cold],
             peer[cold],
-            peer["name"],
+            f"`{peer['name']}`",
             line["ratio_cold"],
             (f"of {line['answers']:,} answers; in one process {line['one_process'][cold]:,}",),
         ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pydantic
 import yaml
@@ -26,7 +26,8 @@ from pinchtune.design_words import (
     mixture_languages,
     mixture_size,
 )
-from pinchtune.errors import DataError, RecipeError, did_you_mean
+from pinchtune.errors import DataError, PinchError, RecipeError, did_you_mean
+from pinchtune.secret_settings import refuse_secrets
 from pinchtune.tuning.settings import TuningSettings
 
 __all__ = [
@@ -77,12 +78,24 @@ class TrainSettings(SourceSettings):
         return [self, *self.also]
 
 
+def _no_secrets(settings: dict[str, Any]) -> dict[str, Any]:
+    try:
+        refuse_secrets(settings)
+    except PinchError as error:
+        raise ValueError(str(error)) from None
+    return settings
+
+
+#: Of a judge or a translation engine; a recipe is kept in its run folder, so no key may be in it.
+OpenSettings = Annotated[dict[str, Any], pydantic.AfterValidator(_no_secrets)]
+
+
 class TranslationSettings(Part):
     """How languages that a source has not are made from one that it has."""
 
     engine: str = pydantic.Field(description="A translation engine: see `pinch engines`; NAME or NAME:MODEL.")
     source: Tag = pydantic.Field("en", description="Language translated from.")
-    settings: dict[str, Any] = pydantic.Field({}, description="The engine's own settings, such as base_url.")
+    settings: OpenSettings = pydantic.Field({}, description="The engine's own settings, such as base_url.")
     names: tuple[str, ...] = pydantic.Field((), description="Words that are kept as they are.")
     untranslatable: Literal["keep", "drop", "flag"] = pydantic.Field(
         "keep", description="Spelling exercises, rhymes and the like: keep in the source language, drop, or flag."
@@ -125,7 +138,7 @@ class JudgeSettings(Part):
     """One judge."""
 
     judge: str = pydantic.Field("reference", description="A judge: see `pinch engines`; NAME or NAME:MODEL.")
-    settings: dict[str, Any] = pydantic.Field({}, description="The judge's own settings, such as margin or base_url.")
+    settings: OpenSettings = pydantic.Field({}, description="The judge's own settings, such as margin or base_url.")
 
     @pydantic.field_validator("judge")
     @classmethod

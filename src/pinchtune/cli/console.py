@@ -13,15 +13,6 @@ from typing import Any
 import msgspec
 import typer
 
-from pinchtune.cli import options
-
-# What commands wrote for them before `options` had them.
-JsonOption = options.Json
-OutputOption = options.Output
-OverwriteOption = options.Overwrite
-QuietOption = options.Quiet
-SeedOption = options.Seed
-
 #: Seconds that a bar waits to be drawn where nothing has moved: a refused argument is told of before there is any.
 PATIENCE = 1.0
 #: Seconds of a step that is worth a line of its own on a terminal.

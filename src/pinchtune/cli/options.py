@@ -113,7 +113,7 @@ def settings(pairs: list[str] | None) -> dict[str, Any]:
         except ValueError:
             found[key] = value
     if "extra" in found:  # of an endpoint; whatever is typed here may come to stand in a manifest
-        from pinchtune.judging.judges.llm import refuse_secrets
+        from pinchtune.secret_settings import refuse_secrets
 
         refuse_secrets({"extra": found["extra"]})
     return found

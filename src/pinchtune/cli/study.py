@@ -243,15 +243,11 @@ def _speeds(recipe: Recipe, console: Console) -> Calibration:
 
 
 def _run(recipe: Recipe, folder: str, console: Console, *, executor: str = "local", jobs: int = 1) -> None:
-    from pinchtune.judging.judges.llm import refuse_secrets
-
     if folder.startswith("memory://") and (executor != "local" or jobs > 1):
         raise PinchError(
             "A run folder at memory:// is in the memory of this process, where other processes cannot reach it.",
             hint="Leave --jobs and --executor away, or choose another --output, such as file:///a/folder.",
         )
-    for one in recipe.judging.judges:
-        refuse_secrets(one.settings)  # before the recipe is written to the run folder
     from pinchtune.records import Score
     from pinchtune.report.summary import gains, summary_table
     from pinchtune.store import read_records

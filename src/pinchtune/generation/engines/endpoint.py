@@ -20,6 +20,7 @@ from pinchtune.engine import Asked, Generated
 from pinchtune.errors import CallFailure, PinchError, did_you_mean
 from pinchtune.generation.engines.concurrency import Background, Limiter
 from pinchtune.records import Message, Sampling
+from pinchtune.secret_settings import refuse_secrets
 
 Constraint = Literal["none", "structured_outputs", "guided_choice"]
 TokenLimit = Literal["max_tokens", "max_completion_tokens"]
@@ -256,5 +257,6 @@ def _check(model: str, workers: int, constrain: str, token_limit: str, extra: Ma
             raise PinchError(f"{setting} is {given!r}.", hint=did_you_mean(str(given), allowed))
     if extra is not None and not isinstance(extra, Mapping):
         raise PinchError(f"extra is {extra!r}.", hint="It is JSON of an object: --setting 'extra={\"top_k\": 1}'")
+    refuse_secrets({"extra": extra or {}})
     if taken := sorted(set(extra or {}) & set(_OURS)):
         raise PinchError(f"extra holds {', '.join(taken)}.", hint=f"Not allowed there: {', '.join(_OURS)}.")

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.resources
-import re
 import string
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -25,6 +24,7 @@ from pinchtune.judging.judge import Call, JudgeFailure, Judgement
 from pinchtune.judging.parse import parse_label, parse_logprobs, parse_marked
 from pinchtune.judging.tally import BYTES_PER_TOKEN
 from pinchtune.records import Answer, Message, Prompt, Sampling
+from pinchtune.secret_settings import refuse_secrets
 
 PROMPT = "side-by-side-1"
 EXPLAINED = "side-by-side-explained-1"
@@ -33,13 +33,6 @@ _EXPLANATION = 200
 _LABELS = ("AB", "12")
 #: What a setting of the engine begins with that the judge has one of the same name of: `engine.attempts`.
 _ENGINES_OWN = "engine."
-#: Words of a key of settings that hold a secret: "authorization", "x-api-key", "clientSecret".
-_SECRET_WORDS = frozenset(
-    {"apikey", "auth", "authorization", "bearer", "credential", "credentials", "passphrase", "password", "secret"}
-    | {"secrets"}
-)
-#: What a key that ends in "key" or "token" begins with where it is one: no "prompt_cache_key", no "stop_token".
-_OF_SECRETS = frozenset({"access", "account", "api", "auth", "hf", "id", "private", "refresh", "session", "x"})
 #: As many as OpenAI's API takes.
 _TOP_LOGPROBS = 20
 #: What a prompt may have beside what it must have.
@@ -253,38 +246,6 @@ class LLMJudge:
             n_prompt_tokens=n_prompt_tokens,
             n_tokens=n_tokens,
         )
-
-
-def refuse_secrets(settings: Mapping[str, Any]) -> None:
-    """Refuse settings with a key or password in them, at any depth: settings are kept in manifests.
-
-    Args:
-        settings: Of a judge or an engine, such as {"extra": {"extra_headers": {...}}} of an endpoint.
-
-    Raises:
-        PinchError: names the place, and the environment variable that keys come from.
-    """
-    for place, value in _texts(settings, ""):
-        name = place.rpartition(".")[2]
-        words = re.findall(r"[a-z0-9]+", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower())
-        named = words[-1:] in (["key"], ["token"]) and (len(words) == 1 or words[-2] in _OF_SECRETS)
-        if value and (named or not _SECRET_WORDS.isdisjoint(words)):
-            raise PinchError(
-                f"The setting {place} looks like a key or password; settings are kept in manifests.",
-                hint="Leave it out and set the environment variable OPENAI_API_KEY: an endpoint's key comes from it.",
-            )
-
-
-def _texts(value: object, place: str) -> Iterator[tuple[str, str]]:
-    """Yield (place, text) of every text in settings: a schema that describes a key holds none."""
-    if isinstance(value, str):
-        yield place, value
-    elif isinstance(value, Mapping):
-        for key, one in value.items():
-            yield from _texts(one, f"{place}.{key}".lstrip("."))
-    elif isinstance(value, list | tuple):
-        for one in value:
-            yield from _texts(one, place)
 
 
 def _of_engine(settings: Mapping[str, Any]) -> dict[str, Any]:
