@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from pinchtune import machine
 from pinchtune.errors import ModelError, PinchError
 from pinchtune.models import load_model, load_tokenizer, resolve
 from pinchtune.sources import pack
@@ -54,6 +55,12 @@ def test_the_card_says_what_the_model_is_made_of(tuned):
     assert "| English | en | 12 |" in card
     assert "library_name: peft" in card
     assert "learning_rate: 0.005" in card
+
+
+def test_what_was_computed_in_is_told_for_auto_depends_on_the_machine(tuned):
+    folder, result, _ = tuned
+    assert result.dtype == machine.number_type()
+    assert f"Computed in {result.dtype}." in (folder / "README.md").read_text()
 
 
 def test_the_adapters_modules_are_written_in_order(tuned):

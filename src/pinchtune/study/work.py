@@ -68,7 +68,8 @@ def tune(
         on_note=on_note,
         on_progress=lambda done, total: advance(done / max(total, 1)),
     )
-    notes = {"n_tokens": tuned.n_tokens, "n_labels": tuned.n_labels, "loss": [list(pair) for pair in tuned.loss]}
+    notes: dict[str, object] = {"n_tokens": tuned.n_tokens, "n_labels": tuned.n_labels, "dtype": tuned.dtype}
+    notes["loss"] = [list(pair) for pair in tuned.loss]
     libraries = ("torch", "transformers", "peft", "accelerate")
     return with_failures(folder, len(examples), tuned.n_examples, tuned.failures, notes=notes, libraries=libraries)
 

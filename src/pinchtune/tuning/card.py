@@ -44,6 +44,7 @@ def write_card(
         for name, version in store.library_versions("transformers", "peft", "torch", "accelerate").items()
     )
     last = f"{tuned.loss[-1][1]:.3f}" if tuned.loss else "none"
+    computed = f" Computed in {tuned.dtype}." if tuned.dtype else ""
     text = f"""---
 {yaml.safe_dump(front, sort_keys=False, allow_unicode=True)}---
 
@@ -58,7 +59,7 @@ Tuned on {tuned.n_examples} conversations ({tuned.n_tokens} tokens in all epochs
 Sources: {sources}. {_MIXTURE}
 
 ## How it was tuned
-Loss on the responses and their stop tokens alone. Last loss: {last} nats per token. Seed {seed}.
+Loss on the responses and their stop tokens alone. Last loss: {last} nats per token. Seed {seed}.{computed}
 
 {values}
 

@@ -110,7 +110,7 @@ def tune_here(
 
     if args.world_size > 1:
         on_note(_how_held(args.world_size, model))
-    result = _result(trainer, settings, encoded, failures)
+    result = _result(trainer, settings, encoded, failures, dtype)
     # By all processes: where the weights are spread, each holds a part of what is written.
     weights = None if args.world_size == 1 else _gathered(trainer)
     if args.process_index == 0:
@@ -129,7 +129,7 @@ def tune_here(
 
 
 def _result(
-    trainer: Any, settings: TuningSettings, encoded: Sequence[chat.Encoded], failures: Sequence[Failure]
+    trainer: Any, settings: TuningSettings, encoded: Sequence[chat.Encoded], failures: Sequence[Failure], dtype: str
 ) -> Tuned:
     passes = trainer.state.epoch or settings.epochs
     return Tuned(
@@ -138,6 +138,7 @@ def _result(
         n_labels=round(sum(label != chat.IGNORED for one in encoded for label in one.labels) * passes),
         loss=tuple((int(row["step"]), float(row["loss"])) for row in trainer.state.log_history if "loss" in row),
         failures=tuple(failures),
+        dtype=dtype,
     )
 
 

@@ -17,3 +17,5 @@ class Tuned(msgspec.Struct, frozen=True):
     #: (optimiser step from 1, mean loss per labelled token in nats)
     loss: tuple[tuple[int, float], ...]
     failures: tuple[Failure, ...] = ()
+    #: What was computed in, a name of torch's; `dtype: auto` depends on the machine.
+    dtype: str = ""
