@@ -102,3 +102,10 @@ def test_what_only_sounds_like_a_key_goes_through(asked, extra):
     done = asked("generate", extra)
     assert "looks like a key" not in done.stderr
     assert "1 connection" in done.stdout  # it went on to ask
+
+
+def test_a_stage_alone_writes_to_no_url(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = pinch("mix", "pack", "--languages", "fi", "--n-examples", "4", "-o", "s3://bucket/mix")
+    assert refused(done, "s3://bucket/mix is a URL")
+    assert not list(tmp_path.iterdir())

@@ -280,3 +280,10 @@ def test_a_sentence_says_what_is_not_as_transformers_has_it(lora):
     args.use_liger_kernel = True
     said = kernels.describe(model, Collator(0, padding_free=True), args)
     assert said.startswith("Tuning with attention by flash_attention_2, batches without padding, Liger's kernels")
+
+
+@pytest.mark.parametrize("dtype", ["auto", "bfloat16"])
+def test_all_weights_are_tuned_in_float32_on_a_cpu_whatever_it_computes_in(dtype):
+    if torch.cuda.is_available():
+        pytest.skip("on a GPU")
+    assert kernels.number_type(TuningSettings(method="full", dtype=dtype)) == "float32"

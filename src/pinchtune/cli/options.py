@@ -11,8 +11,19 @@ from typer.core import TyperGroup
 
 from pinchtune.errors import PinchError
 
+
 # What every command has, as far as it means something there.
-_OUTPUT = typer.Option("--output", "-o", help="Folder to write to.")
+def _local(folder: str | None) -> str | None:
+    """Refuse a URL, which would be written to as a folder of that name."""
+    if folder is not None and "://" in folder:
+        raise PinchError(
+            f"{folder} is a URL, and this command writes to a folder of this machine.",
+            hint="Give a folder. A study's run folder may be a URL: pinch study run RECIPE --output URL.",
+        )
+    return folder
+
+
+_OUTPUT = typer.Option("--output", "-o", help="Folder to write to.", callback=_local)
 Output = Annotated[str, _OUTPUT]
 OptionalOutput = Annotated[str | None, _OUTPUT]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace another result in the output folder.")]

@@ -252,7 +252,7 @@ def _each_to_each(figure: Figure, evidence: Evidence) -> list[PairColumn]:
     for source, arms in monolingual_arms(figure).items():
         for target in arms[0].cells:
             mean = evidence.mean(arms, [target])
-            if mean is not None and source != target:
+            if mean is not None and source != target and ENGLISH not in (source, target):
                 found[source, target] = mean.value
     name = f"the score in one of the model tuned on the other ({figure.experiment})"
     return [PairColumn(name=name, scores=found)] if found else []
@@ -262,7 +262,10 @@ def _pinch(figure: Figure, arms: Sequence[Arm], evidence: Evidence, scores: Sequ
     found = {tag: _score(one) for tag in arms[0].cells if (one := evidence.mean(arms, [tag])) is not None}
     name = f"side by side of a pinch of {arms[0].n_pinch} ({figure.experiment})"
     columns = [Column(key=f"{figure.experiment}-{arms[0].n_pinch}", name=name, scores=found)] if found else []
-    return columns + columns_of(scores, ("language_fidelity",), model=arms[0].model)
+    faithful = columns_of(scores, ("language_fidelity",), model=arms[0].model)
+    if len(arms) > 1:  # the mean over seeds is of the side by side; of fidelity each seed has its own score
+        faithful = [msgspec.structs.replace(one, name=f"{one.name}, first seed") for one in faithful]
+    return columns + faithful
 
 
 def _score(estimate: Any) -> LanguageScore:

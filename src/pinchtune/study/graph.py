@@ -100,7 +100,7 @@ def build(recipe: Recipe) -> Graph:
     flat, answering = expanded.recipe, expanded.answers
     graph = Graph()
     base = graph.add("base", "base", _model_settings(flat.base_model), cost=_base_cost(flat.base_model))
-    mixed = [tag for mixture in flat.mixtures.values() for tag in mixture_languages(mixture)]
+    mixed = [tag for mixture in flat.mixtures.values() for tag in mixture_languages(plainest(mixture))]
     examples = _add_sources(graph, flat, "examples", mixed)
     asked = _add_sources(graph, flat, "prompts", flat.languages)
     prompts = {tag: asked[tag][0] for tag in flat.languages}

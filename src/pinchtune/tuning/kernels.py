@@ -26,6 +26,16 @@ _LEAK = 0.2
 _N_TRIED = 32
 
 
+def number_type(settings: TuningSettings) -> str:
+    """Return torch's name of the type that is computed in; all weights of a model are tuned on a CPU in float32 alone.
+
+    On a GPU they are held in float32 too, and computed in bfloat16 (transformers' mixed precision).
+    """
+    if settings.method == "full" and not _has_gpu():
+        return "float32"
+    return machine.number_type() if settings.dtype == "auto" else settings.dtype
+
+
 def refuse_what_cannot_work(settings: TuningSettings, dtype: str) -> None:
     """Refuse an attention, or Liger's kernels, that cannot run here.
 

@@ -58,7 +58,9 @@ class TuningSettings(pydantic.BaseModel):
         "others drawn at each step, faster where the vocabulary is large.",
     )
     dtype: Literal["auto", "float32", "bfloat16"] = pydantic.Field(
-        "auto", description="auto: bfloat16 on a GPU that computes in it and on a CPU with AMX, else float32."
+        "auto",
+        description="auto: bfloat16 on a GPU that computes in it and on a CPU with AMX, else float32. "
+        "method: full computes in float32 on any CPU.",
     )
     report_to: tuple[str, ...] = pydantic.Field(
         (), description="Trackers as transformers names them: trackio, wandb, mlflow, tensorboard ..."

@@ -87,7 +87,7 @@ def tune_here(
     plugins.require("accelerate", "Tuning")
     from pinchtune.tuning import kernels
 
-    dtype = machine.number_type() if settings.dtype == "auto" else settings.dtype
+    dtype = kernels.number_type(settings)
     kernels.refuse_what_cannot_work(settings, dtype)
     source = models.resolve(base, on_note=on_note)
     tokenizer = models.load_tokenizer(source.tokenizer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -114,8 +115,10 @@ class TransformersEngine:
         return Generated(text, "length" if end is None else "stop", len(kept))
 
     def close(self) -> None:
-        """Free the model."""
+        """Free the model, for other processes too."""
         self._model = None
+        gc.collect()
+        machine.return_freed_memory()
 
 
 def _frozen(model: Any) -> Any:
