@@ -71,6 +71,12 @@ def test_all_faults_come_at_once():
         ({"mixtures": {"a": {"design": "pinch", "languages": ["fi"], "n_examples": 5}}}, "either pinch_examples"),
         ({"mixtures": {"a": {"design": "custom", "shares": {"en": 1.0}}}}, "shares need n_examples"),
         ({"judging": {"judge": "refrence"}}, "Did you mean reference"),
+        ({"judging": {"settings": {"margn": 1}}}, "judging.settings: reference has no setting 'margn'. Did you mean m"),
+        ({"judging": {"panel": [{"settings": {"margn": 1}}]}}, "judging.panel.0.settings: reference has no setting"),
+        ({"judging": {"judge": "llm:m", "settings": {"engine.base_ulr": "x"}}}, "Did you mean base_url"),
+        ({"judging": {"judge": "llm:m", "settings": {"engine": "endpiont"}}}, "Did you mean endpoint"),
+        ({"judging": {"judge": "llm:m", "settings": {"workers": "x"}}}, "workers is a whole number"),
+        ({"data": {"translation": {"engine": "llm:m", "settings": {"base_ulr": "x"}}}}, "Did you mean base_url"),
     ],
 )
 def test_a_fault_says_where_and_what_is_allowed(changes, words):
@@ -177,3 +183,30 @@ def test_the_schema_describes_every_key():
 def test_a_recipe_survives_json():
     made = recipe.parse(MINIMAL)
     assert recipe.parse(json.loads(json.dumps(made.model_dump(mode="json")))) == made
+
+
+def test_a_key_given_twice_is_refused_with_its_lines(tmp_path):
+    path = tmp_path / "r.yaml"
+    path.write_text(
+        "name: mine\nlanguages: [en, fi]\nmixtures:\n  english: {design: monolingual, language: en}\n"
+        "  pinch:\n    design: pinch\n  english:\n    design: monolingual\n"
+        "comparisons:\n  - {candidate: pinch, baseline: english, candidate: x}\nname: yours\nname: ours\n"
+    )
+    with pytest.raises(RecipeError) as caught:
+        recipe.load(path)
+    assert list(caught.value.faults) == [
+        "mixtures.english is given twice, in lines 4 and 7.",
+        "comparisons.0.candidate is given twice, in line 10.",
+        "name is given 3 times, in lines 1, 11 and 12.",
+    ]
+
+
+def test_merged_and_aliased_mappings_repeat_nothing(tmp_path):
+    path = tmp_path / "r.yaml"
+    path.write_text(
+        "name: mine\nlanguages: [en, fi]\nmixtures:\n  one: &one {design: monolingual, language: en, n_examples: 8}\n"
+        "  two: {<<: *one, language: fi}\n  three: *one\ncomparisons:\n  - {candidate: two, baseline: one}\n"
+    )
+    loaded = recipe.load(path)
+    assert loaded.mixtures["two"].language == "fi"
+    assert loaded.mixtures["three"] == loaded.mixtures["one"]

@@ -13,11 +13,40 @@ from pinchtune.secret_settings import refuse_secrets
         {"extra": {"extra_headers": {"Authorization": "x"}}},
         {"clientSecret": "x"},
         {"headers": [{"x-api-key": "x"}]},
+        {"extra": {"extra_headers": {"Cookie": "session=1"}}},
+        {"extra": {"extra_headers": {"X-Custom": "Bearer x"}}},
+        {"headers": ["basic dXNlcjpwYXNz"]},
+        {"header": "Basic abc123"},
+        {"note": "sk-abcdefghij"},
+        {"note": "use sk-proj-a1-b2c3d4e5f6g7 here"},
+        {"deep": [[{"note": "hf_AbCdEfGhIjKl"}]]},
+        {"base_url": "https://user:pass@example.org/v1"},
+        {"base_url": "http://example.org/v1?a=b&api_key=x"},
+        {"url": "https://example.org?key=x"},
+        {"url": "https://example.org/?access_token=x"},
+        {"url": "https://example.org/?password=x"},
     ],
 )
 def test_a_setting_that_looks_like_a_key_is_refused_at_any_depth(settings):
     with pytest.raises(PinchError, match="looks like a key or password"):
         refuse_secrets(settings)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Basic English",
+        "Bearer of the news is here",
+        "a risk-free-and-simple-answers task",
+        "https://example.org/v1?version=2",
+        "https://example.org/@someone",
+        "write to me@example.org",
+        "sk-short",
+        "google/gemma-3-270m",
+    ],
+)
+def test_texts_that_only_resemble_a_secret_are_left_alone(text):
+    refuse_secrets({"note": text})
 
 
 @pytest.mark.parametrize(

@@ -111,12 +111,14 @@ class CallFailure(Exception):
 
 
 def did_you_mean(given: str, allowed: Iterable[str]) -> str:
-    """Return a sentence that names the nearest allowed words, then all of them.
+    """Return a sentence that names the nearest allowed words, then all of them; "" where there are none.
 
     >>> did_you_mean("crf", ["chrf", "bleu"])
     'Did you mean chrf? Allowed: bleu, chrf.'
     """
     names = sorted(allowed)
     near = difflib.get_close_matches(given, names, n=2, cutoff=0.5)
-    listed = f"Allowed: {', '.join(names)}." if names else "Nothing is allowed here."
+    if not names:
+        return ""
+    listed = f"Allowed: {', '.join(names)}."
     return f"Did you mean {' or '.join(near)}? {listed}" if near else listed

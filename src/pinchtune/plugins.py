@@ -79,6 +79,10 @@ _PLAIN: dict[Any, tuple[tuple[type, ...], str]] = {
 }
 
 
+#: What an implementation is made with and nobody types as a setting: a model stands in or beside its name.
+_NOT_TYPED = ("model", "on_note", "languages", "settings")
+
+
 def names(kind: str) -> dict[str, str]:
     """Return name -> "module:object" of one kind, built-in ones first, without importing any."""
     found = dict(_BUILT_IN[kind])
@@ -109,14 +113,38 @@ def construct(kind: str, name: str, settings: Mapping[str, Any]) -> Any:
         MissingExtraError: its library is not installed.
     """
     factory = load(kind, name)
-    known = inspect.signature(factory).parameters
-    if not any(one.kind is inspect.Parameter.VAR_KEYWORD for one in known.values()):
-        for setting in settings:
-            if setting not in known:
-                raise PluginError(f"{name} has no setting {setting!r}.", hint=did_you_mean(setting, known))
     settings = dict(settings)
+    _check_names(factory, name, settings)
     _check_kinds(factory, name, settings)
     return factory(**settings)
+
+
+def check(kind: str, name: str, settings: Mapping[str, Any]) -> None:
+    """Refuse settings that a built-in implementation has not, without making it; a third party's is not imported.
+
+    What takes settings of something else besides (the llm judge, of its engine) has a static method `check_settings`.
+
+    Raises:
+        PluginError: no such name or setting, or a setting of another kind; suggests the nearest.
+    """
+    if name in names(kind) and names(kind)[name] != _BUILT_IN[kind].get(name):
+        return
+    factory = load(kind, name)
+    _check_names(factory, name, settings)
+    _check_kinds(factory, name, dict(settings))
+    if hasattr(factory, "check_settings"):
+        factory.check_settings(settings)
+
+
+def _check_names(factory: Any, name: str, settings: Mapping[str, Any]) -> None:
+    known = inspect.signature(factory).parameters
+    open_ended = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in known.values())
+    for setting, value in settings.items():
+        # A function of the caller's, never a word of the user's.
+        no_function = setting == "on_note" and not callable(value)
+        if no_function or (setting not in known and not open_ended):
+            allowed = [one for one in known if one not in _NOT_TYPED]
+            raise PluginError(f"{name} has no setting {setting!r}.", hint=did_you_mean(setting, allowed))
 
 
 def _check_kinds(factory: Any, name: str, settings: dict[str, Any]) -> None:

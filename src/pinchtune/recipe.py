@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import pydantic
 import yaml
 
-from pinchtune import experiments, plugins
+from pinchtune import experiments, plugins, recipe_yaml
 from pinchtune.design_words import (
     BASE,
     DESIGNS,
@@ -26,7 +26,7 @@ from pinchtune.design_words import (
     mixture_languages,
     mixture_size,
 )
-from pinchtune.errors import DataError, PinchError, RecipeError, did_you_mean
+from pinchtune.errors import DataError, MissingExtraError, PinchError, RecipeError, did_you_mean
 from pinchtune.secret_settings import refuse_secrets
 from pinchtune.tuning.settings import TuningSettings
 
@@ -90,6 +90,18 @@ def _no_secrets(settings: dict[str, Any]) -> dict[str, Any]:
 OpenSettings = Annotated[dict[str, Any], pydantic.AfterValidator(_no_secrets)]
 
 
+def _known_settings(kind: str, name: str | None, settings: dict[str, Any]) -> dict[str, Any]:
+    """Refuse a setting that what is named has not; of a name that is refused itself, nothing is said."""
+    try:
+        if name is not None:
+            plugins.check(kind, name.partition(":")[0], settings)
+    except MissingExtraError:  # said where the study is run: a recipe is checked anywhere
+        pass
+    except PinchError as error:
+        raise ValueError(f"{error.message} {error.hint}".rstrip()) from None
+    return settings
+
+
 class TranslationSettings(Part):
     """How languages that a source has not are made from one that it has."""
 
@@ -107,6 +119,11 @@ class TranslationSettings(Part):
     def _known(cls, name: str) -> str:
         kind, colon, model = name.partition(":")
         return _in_table("translators", kind) + colon + model
+
+    @pydantic.field_validator("settings")
+    @classmethod
+    def _known_settings(cls, settings: dict[str, Any], info: pydantic.ValidationInfo) -> dict[str, Any]:
+        return _known_settings("translators", info.data.get("engine"), settings)
 
 
 class DataSettings(Part):
@@ -145,6 +162,11 @@ class JudgeSettings(Part):
     def _known(cls, name: str) -> str:
         kind, colon, model = name.partition(":")
         return _in_table("judges", kind) + colon + model
+
+    @pydantic.field_validator("settings")
+    @classmethod
+    def _known_settings(cls, settings: dict[str, Any], info: pydantic.ValidationInfo) -> dict[str, Any]:
+        return _known_settings("judges", info.data.get("judge"), settings)
 
 
 class JudgingSettings(JudgeSettings):
@@ -270,11 +292,13 @@ def load(source: str | Path, **overrides: Any) -> Recipe:
     except (IsADirectoryError, UnicodeDecodeError) as error:
         raise DataError(path, None, f"not a recipe: {error}.", hint="A recipe is a YAML file in UTF-8.") from None
     try:
-        value = yaml.safe_load(text)
+        value, repeated = recipe_yaml.read(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or "cannot be read"
         raise DataError(path, mark.line + 1 if mark else None, f"not YAML: {problem}.", hint="") from None
+    if repeated:
+        raise RecipeError(path, repeated)
     if not isinstance(value, dict):
         raise DataError(path, None, "a recipe is keys and values.", hint="`pinch recipe schema` prints the keys.")
     return parse(value | {k: v for k, v in overrides.items() if v is not None}, source=path)

@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 
 from pinchtune import languages
 from pinchtune.errors import CallFailure, LanguageError, MissingExtraError, PinchError
+from pinchtune.secret_settings import holds_secret
 
 T = TypeVar("T")
 _QUOTED = 200  # characters of a service's message that a failure keeps
@@ -57,11 +58,18 @@ class Retries:
         attempts: Calls in all, the first included.
         base_delay: Seconds; the n-th pause is drawn from 0 to `base_delay` times 2 to the power n - 1.
         longest_delay: Seconds; no pause is longer, and a service that asks for a longer one is given up at once.
+
+    Raises:
+        PinchError: there would be no call at all.
     """
 
     attempts: int = 6
     base_delay: float = 1.0
     longest_delay: float = 120.0
+
+    def __post_init__(self) -> None:
+        if self.attempts < 1:
+            raise PinchError(f"attempts is {self.attempts}.", hint="Give 1 or more.")
 
     def run(self, once: Callable[[], T], explain: Callable[[Exception], Exception]) -> T:
         """Return what `once` returns, calling it again after each `PassingFault`.
@@ -181,9 +189,7 @@ def check_url(url: str | None, setting: str) -> str | None:
     """
     if url is not None and not re.match(r"https?://[^/\s]", url):
         raise PinchError(f"{setting} is not an address.", hint=f"{setting} begins with https:// (or http://).")
-    if url is not None and re.match(
-        r"https?://[^/]*@|.*[?&][^=]*(key|token|secret|password)[^=]*=", url, re.IGNORECASE
-    ):
+    if url is not None and holds_secret(url):
         # Settings are kept in manifests, which are for others to read.
         raise PinchError(
             f"{setting} holds a key or password.", hint="Keys come from the environment, not from addresses."

@@ -40,3 +40,14 @@ def test_who_agrees_or_says_so_beforehand_forgets(cache, monkeypatch):
 
 def test_a_kind_that_is_none_is_refused_before_any_question(cache):
     assert refused(pinch("cache", "clear", "verdict"), "There is no cache of 'verdict'")
+
+
+def test_a_cache_or_a_judge_that_is_not_there_is_named_and_nothing_is_made(cache, tmp_path):
+    done = pinch("cache", "clear", "verdicts", "--cache", tmp_path / "nope.db", "--yes")
+    assert refused(done, "nope.db: there is no such file.")
+    assert not (tmp_path / "nope.db").exists()
+    done = pinch("cache", "clear", "verdicts", "--judge", "llm-n", "--cache", cache, "--yes")
+    assert refused(done, "The cache has no verdicts by 'llm-n'.\nDid you mean llm-m? Allowed: llm-m.")
+    assert pinch("cache", "clear", "verdicts", "--judge", "llm-m", "--cache", cache, "--yes").returncode == 0
+    done = pinch("cache", "clear", "verdicts", "--judge", "llm-m", "--cache", cache, "--yes")
+    assert refused(done, "It holds no verdicts.")

@@ -73,6 +73,7 @@ def test_help_imports_nothing_heavy():
         (["tune", "pack", "--rank", -3, "-o", "m"], "--rank: Input should be greater than or equal to 1"),
         (["generate", "pack", "--model", ".", "-o", "m"], "is not a model"),
         (["generate", "pack", "--model", "x/y", "--engine", "vlm", "-o", "m"], "There is no engine named 'vlm'"),
+        (["generate", "pack", "--model", "m", "--setting", "on_note=x", "-o", "m"], "has no setting 'on_note'"),
         (["judge", "pack", "--candidate", "a", "--baseline", "b", "-o", "m"], "there is no such file"),
         (["report", "."], "is not a run folder"),
         (["report"], "A page shows a run folder, or answers"),

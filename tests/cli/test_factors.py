@@ -139,6 +139,25 @@ def test_what_cannot_be_meant_is_refused(tiny_model, tmp_path, scores):
     assert refused(pinch(*words, "--scores", scores, "--tuned", "pinhc"), "no score of a model 'pinhc'")
 
 
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        (("--scores", "nope.jsonl"), "nope.jsonl"),
+        (("--scores", "{}", "--metric", "side_by_sidee"), "Did you mean side_by_side"),
+        (("--scores", "{}", "--metric", ""), "No score is named."),
+        (("--scores", "{}", "--tuned", "pinhc"), "Did you mean pinch"),
+        (("--tuned", "pinch"), "--tuned needs --scores."),
+        (("--method", "spearman", "--metric", "side_by_side"), "--metric and --method need --scores."),
+    ],
+)
+def test_a_word_mistyped_of_scores_is_refused_before_anything_is_measured(tmp_path, scores, more, sentence):
+    words = [str(scores) if word == "{}" else word for word in more]
+    # The model would be the next fault.
+    done = pinch("factors", tmp_path / "no-model", "--languages", "fi", *words, "-o", tmp_path / "f")
+    assert refused(done, sentence)
+    assert not (tmp_path / "f").exists()
+
+
 def test_the_help_shows_examples():
     done = pinch("factors", "--help")
     assert "pinch factors gemma3-270m --languages fi,ru,sw,zh --output factors" in done.stdout

@@ -281,6 +281,7 @@ def test_a_language_is_read_as_everywhere(tmp_path):
         (["--judge", "llm:m", "--setting", "labels=XY"], "labels is 'XY'."),
         (["--judge", "llm:m", "--setting", "worker=3"], "endpoint has no setting 'worker'"),
         (["--judge", "llm:m", "--setting", "workers"], "--setting key=value"),
+        (["--judge", "llm:m", "--setting", "on_note=x"], "llm has no setting 'on_note'"),
         (["--judge", "reference", "--explain"], "reference has no setting 'explain'"),
         (["--judge", "llm:m", "--max-cost", "1"], "A cost cap needs a price."),
         (["--judge", "llm:m", "--prices", "nowhere.yaml"], "nowhere.yaml: there is no such file"),

@@ -9,8 +9,11 @@ import pytest
 import yaml
 
 from pinchtune import recipe as recipes
+from pinchtune.errors import PinchError
 from pinchtune.study import dot
+from pinchtune.study import run as runs
 from pinchtune.study.executors import doing
+from pinchtune.study.executors.remote import open_place
 from pinchtune.study.executors.warm import Warm
 from pinchtune.study.graph import build
 from pinchtune.study.progress import Silent
@@ -115,7 +118,10 @@ def test_a_memory_that_workers_cannot_reach_is_refused(recipe, more):
     [
         (("report", "file:///nowhere/at/all"), "file:///nowhere/at/all: is not a run folder"),
         (("report", "--answers", "a", "-o", "s3://bucket/page"), "a page of answers is written to this machine"),
-        (("study", "show", "score", "-o", "file:///nowhere/at/all"), "has no finished step 'score'"),
+        (("study", "show", "score", "-o", "file:///nowhere/at/all"), "is not a run folder"),
+        (("study", "show", "score", "-o", "nope"), "nope: is not a run folder"),
+        (("study", "plan", "quickstart", "--only", "x"), "quickstart has no experiments."),
+        (("study", "status", "quickstart", "--only", "x"), "The recipe has no experiments."),
         (("study", "status", "r.yaml", "-o", "nonsense://x/y"), "A run folder at nonsense:// cannot be opened."),
         (("study", "status", "r.yaml", "--only", "tow"), "Did you mean two"),
     ],
@@ -136,3 +142,63 @@ def test_a_key_in_a_recipe_is_refused_before_the_recipe_is_kept(recipe, tmp_path
     assert "OPENAI_API_KEY" in done.stderr
     assert "sk-12345" not in done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["r.yaml"]
+
+
+def test_the_page_of_an_unfinished_study_is_not_written_and_nothing_is_done(recipe, monkeypatch):
+    folder = Path("runs/mine")
+    assert pinch("study", "run", recipe, "-o", folder, "--only", "two").returncode == 0
+    old = (folder / "report" / "index.html").read_bytes()
+    (folder / "recipe.json").write_text(json.dumps(recipes.load(str(recipe)).model_dump(mode="json")))
+    before = sorted(folder.rglob("*"))
+    done = pinch("report", folder)
+    assert re.search(r"runs/mine is not finished: \d+ steps are left\.", done.stderr)
+    assert refused(done, "`pinch study run RECIPE --output runs/mine`")
+    assert sorted(folder.rglob("*")) == before
+    assert (folder / "report" / "index.html").read_bytes() == old
+
+    # Of a finished one, the old page is there as long as no new one is.
+    assert pinch("study", "run", recipe, "-o", folder, "--only", "two").returncode == 0
+    assert pinch("report", folder, "--json").value["done"] == ["report"]
+    assert sorted(folder.rglob("*")) == before
+
+    def fails(*_):
+        raise PinchError("no page")
+
+    monkeypatch.setitem(doing.RUNNERS, "report", fails)
+    assert refused(pinch("report", folder), "no page")
+    assert (folder / "report" / "index.html").is_file()
+    assert sorted(folder.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "words", [("-o", "x"), ("--title", "x"), ("--answers", "x"), ("--prompts", "pack"), ("--seed", 0), ("--seen", "fi")]
+)
+def test_a_run_folders_page_takes_no_options_of_a_page_of_answers(tmp_path, words):
+    name = "--output" if words[0] == "-o" else words[0]
+    assert refused(pinch("report", tmp_path, *words), f"it takes no {name}.")
+
+
+def test_a_study_is_not_run_into_what_a_single_command_wrote(recipe, tmp_path):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "manifest.json").write_text("{}")
+    assert refused(pinch("study", "run", recipe, "-o", folder), "holds what a single command wrote, not a study")
+    assert [path.name for path in folder.iterdir()] == ["manifest.json"]
+
+
+@pytest.mark.usefixtures("recipe")
+def test_a_run_folder_of_another_study_gets_a_note():
+    said = []
+
+    class Noting(Silent):
+        def note(self, sentence):
+            said.append(sentence)
+
+    Path("runs/mine").mkdir(parents=True)
+    Path("runs/mine/recipe.json").write_text('{"name": "other"}')
+    mine = recipes.load("r.yaml")
+    runs._check_free(open_place("runs/mine"), "runs/mine", mine, Noting())
+    assert said == ["runs/mine is the run folder of the study 'other'; 'small' is run there now."]
+    Path("runs/mine/recipe.json").write_text('{"name": "small"}')
+    runs._check_free(open_place("runs/mine"), "runs/mine", mine, Noting())
+    assert len(said) == 1

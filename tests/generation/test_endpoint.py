@@ -328,6 +328,8 @@ def test_choices_are_sent_as_the_endpoint_takes_them(constrain, sent):
     [
         ({"model": ""}, "model"),
         ({"workers": 0}, "workers"),
+        ({"attempts": 0}, "attempts is 0.\nGive 1 or more."),
+        ({"on_note": "x"}, "has no setting 'on_note'"),
         ({"constrain": "guided_choise"}, "guided_choice"),
         ({"token_limit": "tokens"}, "max_completion_tokens"),
         ({"extra": {"stream": True}}, "stream"),

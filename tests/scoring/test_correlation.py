@@ -204,6 +204,7 @@ def test_a_clear_correlation_is_told_with_its_direction_and_no_cause():
 
 def test_three_languages_or_one_that_never_changes_are_told_as_nothing():
     assert "3 languages are too few, an interval needs 4 or more" in told([1, 2, 3], [1, 2, 4])
+    assert "1 language is too few, an interval needs 4 or more" in told([1], [1])
     assert "one of the two never changes" in told([1, 1, 1, 1], [1, 2, 3, 4])
 
 

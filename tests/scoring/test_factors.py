@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from pinchtune.records import Score
@@ -121,6 +123,23 @@ def test_columns_are_of_languages_one_for_each_metric_model_and_judge():
     two = columns_of([score("fi"), score("fi", judge="llm:a/b")])
     assert [one.name for one in two] == ["side by side of m against b (j)", "side by side of m against b (llm:a/b)"]
     assert all("/" not in one.key for one in two)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"model": "m.a"}, {"model": "m-a"}),
+        ({"model": "m a"}, {"model": "m/a"}),
+        ({"model": "M"}, {"model": "m"}),
+        ({"model": "a-vs-b", "baseline": "c"}, {"model": "a", "baseline": "b-vs-c"}),
+        ({"baseline": "b-j", "judge": "k"}, {"baseline": "b", "judge": "j-k"}),
+        ({"model": "x" * 300 + "1"}, {"model": "x" * 300 + "2"}),
+    ],
+)
+def test_no_two_columns_have_files_of_one_name(one, other):
+    keys = [made.key for made in columns_of([score("fi", **one), score("fi", **other)])]
+    assert len(set(keys)) == 2
+    assert all(re.fullmatch("[a-z0-9_-]{1,140}", key) for key in keys)
 
 
 def test_distances_from_english_are_factors_of_languages():

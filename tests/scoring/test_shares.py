@@ -27,7 +27,7 @@ def test_every_format_gives_the_same_shares(tmp_path, name):
     [
         ("a.csv", "tag,share\nen,0.5\nfinnish,0.1\n", r"line 3: 'finnish' is not a language tag.*\n.*Did you mean fi"),
         ("a.csv", "tag,share\nen,half\n", r"line 2: The share of en is 'half'"),
-        ("a.csv", "tag,share\nen,12\n", r"line 2: The share of en is '12', which is none.*\n.*percentages"),
+        ("a.csv", "tag,share\nen,12\n", r"share of en is '12', which is no fraction from 0 to 1.*\n.*percentages"),
         ("a.csv", "tag,share\nen,nan\n", "line 2: The share of en is 'nan'"),
         ("a.csv", "tag,share\nen,-0.1\n", "line 2: The share of en is '-0.1'"),
         ("a.csv", "tag,share\nen,\n", "line 2: The share of en is ''"),

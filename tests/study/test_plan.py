@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pinchtune import languages, recipe
+from pinchtune.cli.plan_text import plan_text
 from pinchtune.design_words import Uniform, mixture_languages
 from pinchtune.errors import LanguageError
 from pinchtune.experiments import expand, only
@@ -217,6 +218,20 @@ def test_one_experiment_counts_for_itself(paper):
     made = plan(only(paper, "bilingual"))
     assert made.models.all == 18
     assert [one.n_new_models for one in made.experiments] == [18]
+
+
+def test_two_names_of_one_mixture_are_counted_once_in_the_last_row_too(small_recipe, tmp_path):
+    pinch = small_recipe.model_dump(mode="json")["mixtures"]["pinch"]
+    mixtures = small_recipe.model_dump(mode="json")["mixtures"] | {"same": pinch}
+    twins = [{"candidate": "pinch", "baseline": "same"}, {"candidate": "pinch", "baseline": "english"}]
+    made = plan(grown(small_recipe, mixtures=mixtures, comparisons=twins))
+    counted = {one: made.steps[one].todo for one in made.steps}
+    assert counted["tune"] == 2
+    assert len(made.todo) > sum(counted.values())
+    (last,) = [line for line in plan_text(made).splitlines() if line.startswith("all ")]
+    assert [int(one) for one in last.split()[1:]] == [sum(counted.values()), 0, sum(counted.values())]
+    (note,) = [one for one in made.notes if "under two names" in one]
+    assert note.startswith("pinch and same are one model")
 
 
 def test_finished_texts_are_counted_and_not_estimated(paper, tmp_path):

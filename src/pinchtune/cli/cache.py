@@ -9,14 +9,18 @@ import typer
 
 from pinchtune.cli import options
 from pinchtune.cli.console import Console, table
-from pinchtune.errors import PinchError, did_you_mean
+from pinchtune.errors import DataError, PinchError, did_you_mean
 
 app = typer.Typer(help="The caches of finished translations and verdicts.", no_args_is_help=True, rich_markup_mode=None)
 KINDS = ("translations", "verdicts")
 
 
-def _open(kind: str, path: Path | None, *, make: bool) -> Any:
-    """Return the cache of a kind; None where there is none and none is to be made."""
+#: What rows of each kind call those whose they are.
+_WHOSE = {"translations": "engine", "verdicts": "judge"}
+
+
+def _open(kind: str, path: Path | None) -> Any:
+    """Return the cache of a kind; None where there is none: looking and forgetting make none."""
     if kind not in KINDS:
         raise PinchError(f"There is no cache of {kind!r}.", hint=did_you_mean(kind, KINDS))
     from pinchtune.judging import cache as of_verdicts
@@ -24,8 +28,8 @@ def _open(kind: str, path: Path | None, *, make: bool) -> Any:
 
     module: Any = {"translations": of_translations, "verdicts": of_verdicts}[kind]
     opened = path or module.default_path()
-    if not make and not opened.exists():
-        return None  # looking makes none
+    if not opened.exists():
+        return None
     return of_translations.TranslationCache(opened) if kind == "translations" else of_verdicts.VerdictCache(opened)
 
 
@@ -37,7 +41,7 @@ def show(
 
     Example: pinch cache show verdicts
     """
-    opened = _open(kind, cache, make=False)
+    opened = _open(kind, cache)
     rows = []
     if opened is not None:
         rows = opened.counts()
@@ -67,7 +71,17 @@ def clear(
     if kind in KINDS and not yes and not _agreed(f"Forget the {kind} of {only or 'all'}?"):
         console.result({"forgotten": 0}, text="Nothing was removed.")
         raise typer.Exit(1)
-    opened = _open(kind, cache, make=True)
+    opened = _open(kind, cache)
+    if opened is None and cache is not None:
+        raise DataError(cache, None, "there is no such file.", hint="Give --cache the file of a cache.")
+    if opened is None:  # the user's own, which nothing has been kept in yet
+        console.result({"forgotten": 0}, text=f"0 {kind} forgotten.")
+        return
+    known = {row[_WHOSE[kind]] for row in opened.counts()}
+    if only is not None and only not in known:
+        opened.close()
+        hint = did_you_mean(only, known) or f"It holds no {kind}."
+        raise PinchError(f"The cache has no {kind} by {only!r}.", hint=hint)
     count = opened.clear(engine=only) if kind == "translations" else opened.clear(judge=only)
     opened.close()
     console.result({"forgotten": count}, text=f"{count} {kind} forgotten.")

@@ -12,6 +12,10 @@ from pinchtune.cli.console import Console, quiet_libraries, table
 from pinchtune.cli.options import tags
 from pinchtune.errors import PinchError, did_you_mean
 
+#: What is set against factors unless told otherwise.
+_METRICS = "side_by_side,language_fidelity"
+_METHODS = ("pearson", "spearman")
+
 
 def register(app: typer.Typer) -> None:
     """Add the command to the app."""
@@ -39,10 +43,11 @@ def factors(
         Path | None, typer.Option(help="Also correlations: scores.jsonl, or a folder of `pinch score` or of a study.")
     ] = None,
     metric: Annotated[
-        str, typer.Option(help="--scores: which, with commas, such as language_fidelity_gain.")
-    ] = "side_by_side,language_fidelity",
+        str | None,
+        typer.Option(help="--scores: which, with commas [default: side_by_side,language_fidelity]."),
+    ] = None,
     tuned: Annotated[str | None, typer.Option(help="--scores: only this model's [default: every model's].")] = None,
-    method: Annotated[str, typer.Option(help="--scores: pearson or spearman.")] = "pearson",
+    method: Annotated[str | None, typer.Option(help="--scores: pearson or spearman [default: pearson].")] = None,
     seed: options.Seed = 0,
     overwrite: options.Overwrite = False,
     as_json: options.Json = False,
@@ -63,13 +68,15 @@ def factors(
     from pinchtune.scoring.factors import Factor, what_is_left, what_so_many_can_tell
     from pinchtune.store import read_records
     from pinchtune.study import reading
-    from pinchtune.study.single import correlate_factors
+    from pinchtune.study.single import columns_in, correlate_factors
     from pinchtune.study.single import factors as measure
 
-    if method not in ("pearson", "spearman"):
-        raise PinchError(f"There is no correlation {method!r}.", hint=did_you_mean(method, ("pearson", "spearman")))
+    _check(scores, metric=metric, tuned=tuned, method=method)
+    metrics = [name.strip() for name in (_METRICS if metric is None else metric).split(",") if name.strip()]
     if not (fertility or bits or shares or distances):
         raise PinchError("Nothing is left to find.", hint="Leave --no-fertility or --no-bits away, or give --shares.")
+    if scores is not None:
+        columns_in(scores, metrics, tuned=tuned)  # a word mistyped costs no measuring
     console = Console(quiet=quiet, as_json=as_json)
     quiet_libraries()
     folder = Path(output)
@@ -97,13 +104,12 @@ def factors(
     }
     lines = [table(*factor_table(found))] if found else []
     if scores is not None:
-        metrics = [name.strip() for name in metric.split(",") if name.strip()]
         made = correlate_factors(
             folder,
             scores,
             metrics=metrics,
             tuned=tuned,
-            method=method,  # type: ignore[arg-type]
+            method=method or "pearson",  # type: ignore[arg-type]
             seed=seed,
             overwrite=True,  # cheap, and the measured folder around it is this command's own
         )
@@ -116,3 +122,18 @@ def factors(
     n_languages = len({one.language for one in found}) or len(kept.manifest.settings["languages"])
     left = f"{folder}: {len(found)} factors of {n_languages} languages; of pairs of them in pairs.jsonl"
     console.result(value, text="\n".join([*lines, left]))
+
+
+def _check(scores: Path | None, **given: str | None) -> None:
+    """Refuse what is said of scores where none are given, and a correlation that is none.
+
+    Raises:
+        PinchError: names the options.
+    """
+    method = given["method"]
+    if method is not None and method not in _METHODS:
+        raise PinchError(f"There is no correlation {method!r}.", hint=did_you_mean(method, _METHODS))
+    alone = [f"--{name}" for name, value in given.items() if value is not None]
+    if scores is None and alone:
+        verb = "needs" if len(alone) == 1 else "need"
+        raise PinchError(f"{' and '.join(alone)} {verb} --scores.", hint="Give --scores scores.jsonl, or a folder.")

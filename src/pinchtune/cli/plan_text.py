@@ -30,7 +30,8 @@ def plan_text(plan: Plan) -> str:
     if plan.experiments:
         parts.append(_experiments(plan))
     steps = [(kind, one.all, one.todo) for kind, one in plan.steps.items()]
-    steps.append(("all", sum(one.all for one in plan.steps.values()), len(plan.todo)))
+    # Of the rows, not of plan.todo: that has every name, and two names of one mixture are one step here.
+    steps.append(("all", sum(one.all for one in plan.steps.values()), sum(one.todo for one in plan.steps.values())))
     shown = [(kind, f"{every:,}", f"{every - todo:,}", f"{todo:,}") for kind, every, todo in steps]
     parts.append(table(["step", "all", "there", "to do"], shown))
     if plan.notes:

@@ -12,7 +12,7 @@ import typer
 
 from pinchtune.cli import options
 from pinchtune.cli.console import Console, quiet_libraries, table
-from pinchtune.errors import DataError, PinchError, did_you_mean
+from pinchtune.errors import PinchError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pinchtune.recipe import Recipe
     from pinchtune.study.calibrate import Calibration
     from pinchtune.study.plan import Plan
+    from pinchtune.study.run import Ran
 
 #: States of a step that a run does not do again.
 THERE = ("done", "linked")
@@ -193,6 +194,8 @@ def plan_study(
     loaded = recipes.load(recipe, seed=seed)
     console = Console(quiet=quiet, as_json=as_json)
     if only is not None:
+        if not loaded.experiments:
+            raise PinchError(f"{recipe} has no experiments.", hint="Leave --only away.")
         if only not in loaded.experiments:
             raise PinchError(f"{recipe} has no experiment {only!r}.", hint=did_you_mean(only, loaded.experiments))
         loaded = experiments.only(loaded, only)
@@ -248,9 +251,6 @@ def _run(recipe: Recipe, folder: str, console: Console, *, executor: str = "loca
             "A run folder at memory:// is in the memory of this process, where other processes cannot reach it.",
             hint="Leave --jobs and --executor away, or choose another --output, such as file:///a/folder.",
         )
-    from pinchtune.records import Score
-    from pinchtune.report.summary import gains, summary_table
-    from pinchtune.store import read_records
     from pinchtune.study.run import run
 
     quiet_libraries()
@@ -258,6 +258,14 @@ def _run(recipe: Recipe, folder: str, console: Console, *, executor: str = "loca
         ran = run(recipe, folder, reporter=console, executor=executor, jobs=jobs)
     finally:
         console.stop()
+    _tell(ran, folder, console)
+
+
+def _tell(ran: Ran, folder: str, console: Console) -> None:
+    from pinchtune.records import Score
+    from pinchtune.report.summary import gains, summary_table
+    from pinchtune.store import read_records
+
     page = (ran.folder / "report" / "index.html").resolve()
     scores = list(read_records(ran.folder / "scores.jsonl", Score))
     named = folder.rstrip("/") if _is_url(folder) else str(ran.folder)
@@ -269,6 +277,7 @@ def _run(recipe: Recipe, folder: str, console: Console, *, executor: str = "loca
 
 
 def report(
+    context: typer.Context,
     run_folder: Annotated[str | None, typer.Argument(help="A run folder of `pinch quickstart` or `study run`.")] = None,
     prompts: Annotated[str, typer.Option(help="Without a run folder: pack, or a file of prompts.")] = "pack",
     answers: options.OptionalAnswers = None,
@@ -289,7 +298,7 @@ def report(
     """
     console = Console(quiet=quiet, as_json=as_json)
     if run_folder is not None:
-        _report_again(run_folder, console)
+        _report_again(run_folder, context, console)
         return
     from pinchtune import languages
     from pinchtune.report.page import Page, write_page
@@ -320,20 +329,21 @@ def report(
     console.result({"report": str(path), "scores": scores}, text=f"The report: {path}")
 
 
-def _report_again(run_folder: str, console: Console) -> None:
-    import json
+def _report_again(run_folder: str, context: typer.Context, console: Console) -> None:
+    from pinchtune.study.run import report_again
 
-    from pinchtune import recipe
-    from pinchtune.study.executors.remote import open_place
-
-    place = open_place(run_folder)
-    text = place.published("recipe.json")
-    if text is None:
-        hint = "Give a study's --output."
-        raise DataError(run_folder, None, "is not a run folder: it has no recipe.json.", hint=hint)
-    loaded = recipe.parse(json.loads(text), source=f"{run_folder.rstrip('/')}/recipe.json")
-    place.remove("report")
-    _run(loaded, run_folder, console)
+    own = ("prompts", "answers", "verdicts", "seen", "title", "output", "seed")
+    if given := [f"--{one}" for one in own if getattr(context.get_parameter_source(one), "name", "") == "COMMANDLINE"]:
+        raise PinchError(
+            f"The page of a run folder is its study's own: it takes no {' and no '.join(given)}.",
+            hint=f"pinch report {run_folder}",
+        )
+    quiet_libraries()
+    try:
+        ran = report_again(run_folder, reporter=console)
+    finally:
+        console.stop()
+    _tell(ran, run_folder, console)
 
 
 def engines(as_json: options.Json = False) -> None:

@@ -247,11 +247,13 @@ def sentence(found: Correlation, *, x: str, y: str) -> str:
         y: What the score is called.
     """
     pairs = found.n != found.n_languages
-    over = f"{found.n} pairs of {found.n_languages} languages" if pairs else f"{found.n} languages"
+    many = "1 language" if found.n == 1 else f"{found.n} languages"
+    over = f"{found.n} pairs of {found.n_languages} languages" if pairs else many
     if found.reason == "constant":
         return f"Nothing can be said about {x} and {y}: over {over}, one of the two never changes."
     if found.value is None or found.n_languages < MIN_POINTS:
-        return f"Nothing can be said about {x} and {y}: {over} are too few, an interval needs {MIN_POINTS} or more."
+        are = "is" if found.n == 1 else "are"
+        return f"Nothing can be said about {x} and {y}: {over} {are} too few, an interval needs {MIN_POINTS} or more."
     name = "Pearson" if found.method == "pearson" else "Spearman"
     told = f"Over {over}, the {name} correlation of {x} with {y} is {found.value:.2f}"
     shown = found.interval

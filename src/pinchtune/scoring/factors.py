@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import NormalDist
 
+from pinchtune import store
 from pinchtune.records import Record, Score
 from pinchtune.scoring.correlation import (
     MIN_POINTS,
@@ -42,6 +43,9 @@ NAMES = {
 #: Those drawn as pictures; the others of a measurement say nearly the same, or depend on the script.
 PICTURED = ("pretraining_share", "tokens_relative_to_english", "bits_relative_to_english")
 _FROM_ENGLISH = "_from_english"
+#: What stays as it is in the name of a file, and how many signs of it.
+_SAFE = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_")
+_LONGEST = 120
 _METRICS = {
     "side_by_side": "side by side",
     "length_controlled": "side by side at equal length",
@@ -79,7 +83,7 @@ class LanguageScore(Record, frozen=True, kw_only=True):
 class Column(Record, frozen=True, kw_only=True):
     """One score in many languages."""
 
-    #: Names files.
+    #: Names files: letters a to z, digits, hyphens and underscores; no two columns have one.
     key: str
     #: What it is called in a sentence.
     name: str
@@ -250,5 +254,9 @@ def _column(of: tuple[str, str, str, str], cells: Mapping[str, LanguageScore], *
     against = f" against {baseline}" if baseline else ""
     by = f" ({judge})" if judge and many_judges else ""
     key = "-".join(filter(None, [metric, model, baseline and f"vs-{baseline}", judge if many_judges else ""]))
-    safe = "".join(sign if sign.isalnum() or sign in "-_" else "-" for sign in key)
+    # Two models must not meet in one file: "m.a" and "m-a", or "M" and "m" where a file system takes them for one.
+    safe = "".join(sign if sign in _SAFE else "-" for sign in key)
+    ambiguous = key.count("-vs-") > 1 or bool(judge and many_judges)  # where one name ends and the next begins
+    if safe != key or ambiguous or len(safe) > _LONGEST:
+        safe = f"{safe[:_LONGEST].strip('-')}-{store.content_key(list(of))[:10]}"
     return Column(key=safe, name=f"{_METRICS.get(metric, metric)} of {model}{against}{by}", scores=dict(cells))

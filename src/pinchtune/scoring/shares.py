@@ -73,7 +73,7 @@ def _share(file: Path, line: int | None, tag: str, written: str) -> float:
         value = math.nan
     share = value / 100 if percent else value
     if not 0 <= share <= 1:
-        raise DataError(file, line, f"The share of {tag} is {written!r}, which is none.", hint=_HINT)
+        raise DataError(file, line, f"The share of {tag} is {written!r}, which is no fraction from 0 to 1.", hint=_HINT)
     return share
 
 

@@ -74,7 +74,7 @@ class Plan(Record, frozen=True, kw_only=True):
     #: Whether seconds were measured here.
     calibrated: bool = False
     notes: tuple[str, ...] = ()
-    #: Names of the steps to do, in their order.
+    #: Names of the steps to do, in their order; each name of one mixture, so there may be more than `steps` counts.
     todo: tuple[str, ...] = ()
 
     @property
@@ -128,6 +128,7 @@ class _Planner:
         calls = self._count("judge", lambda step: self._times(2, step.inputs[0]))
         answers = self._count("answer", lambda step: self._times(1, step.inputs[1]))
         seconds = self._seconds(tokens)
+        self._note_twins()
         if any(not one.measured for one in self.texts.values() if one is not None):
             self.notes["Texts that are not here yet are counted by published means (pinchtune.study.sizes)."] = None
         return Plan(
@@ -219,6 +220,16 @@ class _Planner:
             )
             models_before |= tuned
             cells_before |= cells
+
+    def _note_twins(self) -> None:
+        """Say of comparisons by hand that both names are of one model: allowed, and it tells nothing."""
+        for pair in self.recipe.comparisons:
+            one, other = (self.graph.steps.get(f"tune/{name}") for name in (pair.candidate, pair.baseline))
+            if one is not None and other is not None and one.key == other.key:
+                self.notes[
+                    f"{pair.candidate} and {pair.baseline} are one model under two names: set against each other, "
+                    "all their pairs are ties."
+                ] = None
 
     # -- money
 

@@ -16,7 +16,7 @@ import msgspec
 
 from pinchtune import experiments, store
 from pinchtune.errors import DataError, PinchError, did_you_mean
-from pinchtune.recipe import Recipe
+from pinchtune.recipe import Recipe, parse
 from pinchtune.records import Record
 from pinchtune.study.executors import Do, Ended, Executor, Study, doing, failures, load
 from pinchtune.study.executors.folders import Folder, Place
@@ -24,7 +24,9 @@ from pinchtune.study.executors.folders import results_beside as _results_beside 
 from pinchtune.study.executors.locks import write_top
 from pinchtune.study.executors.needs import Resources
 from pinchtune.study.executors.remote import open_place
+from pinchtune.study.executors.warm import Warm
 from pinchtune.study.graph import Graph, Step, build
+from pinchtune.study.keep import _MARKER as MARKER
 from pinchtune.study.keep import RECORDS
 from pinchtune.study.progress import Reporter, Silent
 
@@ -82,11 +84,13 @@ def run(
 
     Raises:
         RunError: steps failed; what does not depend on them is done.
-        PinchError: the only failing step's own error, where there was one step that failed for a user's reason.
+        PinchError: the folder holds what a single command wrote; or the only failing step's own error, where there
+            was one step that failed for a user's reason.
     """
     recipe = recipe if only is None else only_experiment(recipe, only)
     graph = build(recipe)
     place = open_place(folder)
+    _check_free(place, folder, recipe, reporter or Silent())
     working = place.working()
     with store.disk_errors(working):
         working.mkdir(parents=True, exist_ok=True)
@@ -101,12 +105,71 @@ def run(
     return ran
 
 
+def _check_free(place: Place, folder: Path | str, recipe: Recipe, reporter: Reporter) -> None:
+    """Refuse a folder that a single command wrote, and say so where another study has been run in it.
+
+    Raises:
+        PinchError: what is there is no study's.
+    """
+    if place.published("manifest.json") is not None or place.published(MARKER) is not None:
+        raise PinchError(
+            f"{folder} holds what a single command wrote, not a study: it is left as it is.",
+            hint="Choose another --output.",
+        )
+    try:
+        before = json.loads(place.published("recipe.json") or b"{}")
+    except ValueError:
+        return
+    name = before.get("name", recipe.name) if isinstance(before, dict) else recipe.name
+    if name != recipe.name:
+        reporter.note(f"{folder} is the run folder of the study {name!r}; {recipe.name!r} is run there now.")
+
+
+def report_again(folder: Path | str, *, reporter: Reporter | None = None) -> Ran:
+    """Make the page of a finished study again; here, the old page stays until the new one is there.
+
+    Args:
+        folder: The run folder, or a URL of fsspec.
+        reporter: Told how far it is.
+
+    Returns:
+        What was done.
+
+    Raises:
+        DataError: not a run folder.
+        PinchError: the study is not finished.
+    """
+    place = open_place(folder)
+    text = place.published("recipe.json")
+    if text is None:
+        raise DataError(folder, None, "is not a run folder: it has no recipe.json.", hint="Give a study's --output.")
+    recipe = parse(json.loads(text), source=f"{str(folder).rstrip('/')}/recipe.json")
+    left = [one.step for one in status(recipe, folder).steps if one.state not in ("done", "linked")]
+    if set(left) - {"score", "report"}:
+        said = "1 step is" if len(left) == 1 else f"{len(left)} steps are"
+        raise PinchError(
+            f"{folder} is not finished: {said} left.",
+            hint=f"`pinch study run RECIPE --output {folder}` goes on with it.",
+        )
+    if "report" in left or not isinstance(place, Folder):
+        if "report" not in left:
+            place.remove("report")
+        return run(recipe, folder, reporter=reporter)
+    ran = run(recipe, folder, reporter=reporter)
+    graph = build(recipe)
+    doing.do_again(graph.steps["report"], Warm(place.path, graph, reporter or Silent()))
+    reused = tuple(name for name in ran.reused if name != "report")
+    return Ran(ran.folder, (*ran.done, "report"), reused)
+
+
 def only_experiment(recipe: Recipe, name: str) -> Recipe:
     """Return the recipe with one of its experiments alone.
 
     Raises:
         PinchError: there is none of that name.
     """
+    if not recipe.experiments:
+        raise PinchError("The recipe has no experiments.", hint="Leave --only away.")
     if name not in recipe.experiments:
         raise PinchError(f"The recipe has no experiment {name!r}.", hint=did_you_mean(name, recipe.experiments))
     return experiments.only(recipe, name)
@@ -233,7 +296,12 @@ def show(folder: Path | str, step: str) -> store.Manifest:
     name = step.strip("/")
     manifest = place.manifest(name) if name and ".." not in Path(name).parts else None
     if manifest is None:
-        raise DataError(folder, None, f"has no finished step {step!r}.", hint=did_you_mean(name, place.finished()))
+        finished = place.finished()
+        if not finished and place.published("recipe.json") is None:
+            hint = "Give a study's --output."
+            raise DataError(folder, None, "is not a run folder: it has no recipe.json.", hint=hint)
+        hint = did_you_mean(name, finished) or "No step has finished there yet."
+        raise DataError(folder, None, f"has no finished step {step!r}.", hint=hint)
     return manifest
 
 

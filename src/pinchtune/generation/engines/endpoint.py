@@ -92,6 +92,7 @@ class EndpointEngine:
         send_temperature: bool = True,
     ) -> None:
         _check(model, workers, constrain, token_limit, extra)
+        self._retries = remote.Retries(attempts, base_delay)
         library = plugins.require("openai", _FEATURE)
         # One connection a worker, kept; the client's own default keeps a hundred.
         limits = type(library.DEFAULT_CONNECTION_LIMITS)(max_connections=workers, max_keepalive_connections=workers)
@@ -111,7 +112,6 @@ class EndpointEngine:
         self._send_temperature = send_temperature
         self._must_give_logprobs = logprobs is True
         self._ask_logprobs = logprobs is not False
-        self._retries = remote.Retries(attempts, base_delay)
         self._limiter = Limiter(workers, longest_pause=self._retries.longest_delay)
         self._background = Background(f"pinchtune-endpoint-{model}")
         self.usage = Usage()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.resources
+import inspect
 import string
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any
 
 from pinchtune import engine as engines
 from pinchtune import languages as tags
-from pinchtune import store
+from pinchtune import plugins, store
 from pinchtune.engine import Asked, Generated
 from pinchtune.errors import CallFailure, DataError, PinchError, PluginError
 from pinchtune.judging.judge import Call, JudgeFailure, Judgement
@@ -109,6 +110,17 @@ class LLMJudge:
             self.name += f"-labels-{labels}"
         #: What verdicts depend on beside the call; where the model is served is no part of it, but its engine is.
         self._identity = [self._text, model, self._engine.name, explain, labels, self._sampling.max_new_tokens]
+
+    @staticmethod
+    def check_settings(settings: Mapping[str, Any]) -> None:
+        """Refuse settings that are neither the judge's nor its engine's.
+
+        Raises:
+            PluginError: names one.
+        """
+        own = inspect.signature(LLMJudge).parameters
+        left = {name: value for name, value in settings.items() if name not in own}
+        plugins.check("engines", settings.get("engine", "endpoint"), _of_engine(left))
 
     def key(self, call: Call) -> str:
         """Return the hash of everything that the verdict depends on."""

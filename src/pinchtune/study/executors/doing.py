@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import time
+from pathlib import Path
 
 from pinchtune import store
 from pinchtune.study.executors import Do, Ended
@@ -33,15 +36,36 @@ def do(step: Step, context: Warm) -> None:
         twin = context.twins.get(step.name)
         if twin is not None and link(context.folder / twin, target, step, context.graph):
             return
-        draft = store.Manifest(
-            key=step.key,
-            step=step.name,
-            kind=step.kind,
-            version=VERSIONS[step.kind],
-            settings=step.settings,
-            inputs={one: context.graph.steps[one].key for one in step.inputs},
-        )
-        keep(target, draft, lambda: RUNNERS[step.kind](step, target, context))
+        _make(step, target, context)
+
+
+def do_again(step: Step, context: Warm) -> None:
+    """Do a step that is done, beside its result, which is there until the new one takes its place.
+
+    Raises:
+        PinchError: the step's own error.
+    """
+    target = context.folder / step.name
+    with locked(context.folder, step.name):
+        fresh = store.temporary_beside(target)
+        try:
+            _make(step, fresh, context)
+            put_aside(target)
+            os.replace(fresh, target)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _make(step: Step, target: Path, context: Warm) -> None:
+    draft = store.Manifest(
+        key=step.key,
+        step=step.name,
+        kind=step.kind,
+        version=VERSIONS[step.kind],
+        settings=step.settings,
+        inputs={one: context.graph.steps[one].key for one in step.inputs},
+    )
+    keep(target, draft, lambda: RUNNERS[step.kind](step, target, context))
 
 
 def attempt(step: Step, do_it: Do, context: Warm) -> Ended:

@@ -5,7 +5,7 @@ nothing again; a killed one goes on; another result in the folder is left alone 
 """
 
 from pinchtune.study.single.answers import generate
-from pinchtune.study.single.factors import correlate_factors, factors
+from pinchtune.study.single.factors import columns_in, correlate_factors, factors
 from pinchtune.study.single.scores import contrast_scores, gather, rank_models, score, unanswered
 from pinchtune.study.single.stage import Kept
 from pinchtune.study.single.training import export_mixture, mix, tune
@@ -25,6 +25,7 @@ __all__ = [
     "Kept",
     "Translation",
     "check_judge",
+    "columns_in",
     "contrast_scores",
     "correlate_factors",
     "estimate_judging",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pinchtune.engine import open_engine
+from pinchtune.errors import PluginError
 from pinchtune.records import Prompt, Sampling
 from pinchtune.study import work
 from pinchtune.study.keep import Result
@@ -32,6 +33,9 @@ def generate(
     opened = []
 
     def ask() -> Result:
+        if taken := sorted({"name", "model", "on_note"} & set(engine_settings or {})):
+            raise PluginError(f"{engine} has no setting {taken[0]!r}.", hint="--model and --engine are given apart.")
+
         def open_once() -> Any:
             opened.append(open_engine(engine, model, on_note=on_note, **(engine_settings or {})))
             return opened[0]

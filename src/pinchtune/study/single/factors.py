@@ -130,7 +130,7 @@ def correlate_factors(
         PinchError: no score of that model.
     """
     found = list(store.read_records(folder / RECORDS, Factor))
-    columns = _columns(scores, metrics, tuned)
+    columns = columns_in(scores, metrics, tuned=tuned)
     target = folder / CORRELATIONS
 
     def work() -> Result:
@@ -156,7 +156,17 @@ def _own_texts(examples: Sequence[Example], every: Sequence[str], limit: int | N
     return {tag: found[tag] for tag in every}
 
 
-def _columns(scores: Path, metrics: Sequence[str], tuned: str | None) -> list[Column]:
+def columns_in(
+    scores: Path, metrics: Sequence[str] = ("side_by_side", "language_fidelity"), *, tuned: str | None = None
+) -> list[Column]:
+    """Return the scores that factors are set against, as `correlate_factors` takes them.
+
+    Raises:
+        DataError: no such file, or no such score of a language in it.
+        PinchError: no metric, or no score of that name or model.
+    """
+    if not metrics:
+        raise PinchError("No score is named.", hint="Give --metric, such as side_by_side,language_fidelity.")
     path = records_file(scores)
     if scores.is_dir() and not path.is_file():
         path = scores / "scores.jsonl"  # a study's run folder

@@ -128,7 +128,8 @@ def _open_judge(prompts: Sequence[Prompt], job: Judging, on_note: Note) -> Judge
     if "languages" in settings:
         raise PinchError("A judge's languages are those of the prompts.", hint="--languages chooses among them.")
     if job.judge.partition(":")[0] == "llm":
-        settings["on_note"] = on_note
+        # One that was typed stays, to be refused.
+        settings.setdefault("on_note", on_note)
     return open_judge(job.judge, languages=tags, **settings)
 
 
