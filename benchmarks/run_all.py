@@ -50,12 +50,22 @@ def plain(what: str, line: Line) -> list[Row]:
     ours, peer = line["ours"], line["peer"]
     notes = []
     if "loss_ratio" in line:
-        notes.append(f"loss {line['loss_ratio']} of the peer's")
+        notes.append(f"loss {line['loss_ratio']} of the peer's; both in float32: {line['ratio_both_in_float32']}")
     if "identical_greedy_answers" in line:
         notes.append(f"identical answers: {line['identical_greedy_answers']}")
     if "peak_mb" in ours and "peak_mb" in peer:
         notes.append(f"peak memory {ours['peak_mb']:,} MB, peer {peer['peak_mb']:,} MB")
     return [Row(what, line["unit"], _figure(ours), _figure(peer), peer["name"], line["ratio"], tuple(notes))]
+
+
+def answering(what: str, line: Line) -> list[Row]:
+    """Return the default engine's row, and that of our transformers engine beside transformers in bfloat16."""
+    engine, peer = line["our_transformers_engine"], line["peer_in_bfloat16"]
+    ours, theirs, unit = engine["tokens_per_second"], peer["tokens_per_second"], line["unit"]
+    name = "transformers `generate`, bfloat16"
+    same = (f"identical to float32's: {engine['identical']}, peer {peer['identical']}",)
+    other = Row(f"{what}, the transformers engine", unit, ours, theirs, name, round(ours / theirs, 2), same)
+    return [*plain(f"{what}, the default engine", line), other]
 
 
 def identification(what: str, line: Line) -> list[Row]:
@@ -165,9 +175,9 @@ BENCHMARKS = {
     ),
     "answering_speed": Benchmark(
         "Answering",
-        "One batch of prompts in several languages, greedy, through our default engine and through `generate` of "
-        "transformers. Opening the engine is not counted.",
-        plain,
+        "One batch of prompts in several languages, greedy, through our engines and through `generate` of transformers "
+        "as it comes, each in a process of its own. Opening the engine is not counted.",
+        answering,
     ),
     "endpoint_overhead": Benchmark(
         "64 requests under way",
