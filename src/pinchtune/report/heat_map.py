@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -50,11 +51,12 @@ def heat_map(cells: Sequence[Cell], *, title: str, baseline: str, notes: Mapping
     axes.set_xlim(-0.5, places[-1] + 0.5)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_ylabel("tuned on")
-    axes.set_xlabel(
-        f"side by side against {baseline}, percent, with 95% intervals; 50 is even\n"
-        "each column is coloured from its lowest to its highest; grey: its own language, 50 by construction",
-        fontsize=8,
+    explained = (
+        f"side by side against {baseline}, percent, with 95% intervals; 50 is even; each column is coloured from its "
+        "lowest to its highest; grey: its own language, 50 by construction"
     )
+    # A matrix of few languages is narrower than the sentence.
+    axes.set_xlabel(textwrap.fill(explained, width=max(48, 13 * len(columns))), fontsize=8)
     return svg(figure, title)
 
 
