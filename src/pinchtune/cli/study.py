@@ -249,7 +249,7 @@ def _run(recipe: Recipe, folder: str, console: Console, *, executor: str = "loca
     if folder.startswith("memory://") and (executor != "local" or jobs > 1):
         raise PinchError(
             "A run folder at memory:// is in the memory of this process, where other processes cannot reach it.",
-            hint="Leave --jobs and --executor away, or choose another --output, such as file:///a/folder.",
+            hint="Leave --jobs and --executor away, or choose another --output, such as s3://bucket/runs/mine.",
         )
     from pinchtune.study.run import run
 
